@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What an artifact must fit: board, hardware revision and partition map (I6 right-hardware). */
+export interface Variant {
+  readonly board: string;
+  readonly revision: string;
+  /** Fingerprint of the partition map: two boards with the same one have slots of the same place and size. */
+  readonly partitionMap: string;
+}
+
+/** One text for a variant, for maps and messages. */
+export function variantKey(variant: Variant): string {
+  return `${variant.board}/${variant.revision}/${variant.partitionMap}`;
+}
+
+/** True when an artifact for `wanted` may be installed on `actual`: all three parts must be equal; unknown never matches. */
+export function fits(wanted: Variant, actual: Variant): boolean {
+  return variantKey(wanted) === variantKey(actual) && actual.board !== "" && actual.partitionMap !== "";
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { DeviceId, Digest, Instant } from "@coalmine/core";
+import type { BlockAnswer, BlockRequest, Command } from "@coalmine/protocol";
+
+/** The door a device came through. */
+export type Door = "mqtt" | "coap" | "ddi" | "smp" | "virtual";
+
+/** Wall clock of a driver. Accelerated and virtual clocks implement it too. */
+export interface Clock {
+  now(): Instant;
+}
+
+/**
+ * One line of the event log as it is stored: a fact (report, undecodable, operator's command) or a decision.
+ * `body` is the report's CBOR for `report`, else JSON in UTF-8.
+ */
+export interface LogEntry {
+  readonly at: Instant;
+  readonly type: string;
+  readonly device: DeviceId | null;
+  readonly body: Uint8Array;
+}
+
+export interface StoredEntry extends LogEntry {
+  /** 1, 2, 3 ... without gaps. */
+  readonly sequence: number;
+}
+
+/** The append-only event log (I1, I3, I5, I10). */
+export interface EventLog {
+  /** Sequence of the newest appended entry; 0 when empty. */
+  readonly length: number;
+  /** Adds an entry to the current group and returns its sequence. Not durable until `durable` resolves. */
+  append(entry: LogEntry): number;
+  /** Resolves when everything appended before the call survives a crash of the process and of the machine (group commit). Rejects `store/...` when it cannot be made so; nothing after that is acknowledged. */
+  durable(): Promise<void>;
+  /** Entries after `after`, oldest first, as of the call. */
+  read(after: number): Iterable<StoredEntry>;
+  /** Stores folded state as of `sequence`; keeps the newest two. A broken one is ignored on load. */
+  saveSnapshot(sequence: number, state: Uint8Array): void;
+  loadSnapshot(): { readonly sequence: number; readonly state: Uint8Array } | null;
+  /** SHA-256 in hex over all entries in order, and their number. */
+  digest(): { readonly events: number; readonly sha256: string };
+  /** Verifies the hash chain over all entries. `brokenAt` is the first bad sequence. */
+  verify(): { readonly ok: true; readonly entries: number } | { readonly ok: false; readonly brokenAt: number; readonly reason: string };
+  close(): Promise<void>;
+}
+
+/** Artifacts by digest. Names are labels; the bytes decide. */
+export interface ArtifactStore {
+  /** Stores the bytes durably and returns their SHA-256. Storing the same bytes twice is a no-op. */
+  put(bytes: Uint8Array): Promise<Digest>;
+  /** The bytes, checked against the digest when first read; null when absent. Throws `store/corrupt-artifact`. */
+  get(digest: Digest): Uint8Array | null;
+  list(): readonly { readonly digest: Digest; readonly size: number }[];
+  remove(digest: Digest): Promise<void>;
+}
+
+/** What a link hands inwards. Implemented by the orchestrator's driver. */
+export interface LinkHost {
+  /**
+   * Takes one report as bytes. Resolves when it is durable (or is a known duplicate, or is recorded as undecodable):
+   * only then may the link acknowledge it to the device or broker (I1 no-lost-fact). Never rejects for bad bytes.
+   */
+  report(device: DeviceId, bytes: Uint8Array, door: Door): Promise<void>;
+  /** Answers a block request at once; refuses devices that hold no accepted offer for that artifact (R8). */
+  block(device: DeviceId, request: BlockRequest): BlockAnswer;
+  /** A message that came from no known device, or on a topic that is not a report: counted. */
+  undecodable(device: DeviceId | null, reason: string, size: number, door: Door): void;
+}
+
+/** A way to reach devices. One per door; several run side by side. */
+export interface Link {
+  readonly door: Door;
+  /**
+   * Hands a command over for delivery at least once. An offer is kept for the device until it is replaced or cleared
+   * (R52: retained); the others go to a device that is there, or wait in its session.
+   * Resolves when handed over; rejects `link/closed` (retry later) when that cannot be.
+   */
+  send(device: DeviceId, command: Command): Promise<void>;
+  /** Takes back the kept offer of a device, if there is one. */
+  clear(device: DeviceId): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Instant } from "@coalmine/core";
+import type { BlockAnswer, BlockRequest, Command, Report, ResetCause } from "@coalmine/protocol";
+
+/** What the world does to a device. */
+export type DeviceInput =
+  /** Power comes (back), or the reset button was pressed: the bootloader runs, then an image, or nothing. */
+  | { readonly kind: "power-on"; readonly cause: ResetCause }
+  /** The moment the device asked for with `wake` has come (or passed). */
+  | { readonly kind: "wake" }
+  /** A command reached the device. A sleeping device keeps it until it wakes by its duty cycle. */
+  | { readonly kind: "command"; readonly command: Command }
+  | { readonly kind: "block"; readonly answer: BlockAnswer }
+  /** A report was acknowledged by the other side (PUBACK, 2.04, or delivery in virtual time). */
+  | { readonly kind: "acknowledged"; readonly boot: number; readonly sequence: number }
+  | { readonly kind: "link"; readonly up: boolean }
+  /** Power is lost at once; with `cut` during the next boot of the bootloader, before flash operation `cut`. */
+  | { readonly kind: "power-cut"; readonly cut?: number };
+
+/** What a device does to the world. Driver: live (sockets) or site (virtual time). */
+export type DeviceEffect =
+  /** Deliver at least once while the link is up. */
+  | { readonly kind: "report"; readonly report: Report }
+  | { readonly kind: "request"; readonly request: BlockRequest }
+  /** The one timer of this device, replacing any earlier one. */
+  | { readonly kind: "wake"; readonly at: Instant };
