@@ -1,1 +1,18 @@
-export {};
+// SPDX-License-Identifier: Apache-2.0
+
+export * from "./ancova.ts";
+export * from "./boot.ts";
+export * from "./distributions.ts";
+export * from "./episodes.ts";
+export * from "./exact.ts";
+export * from "./gamma.ts";
+export * from "./half-t.ts";
+export * from "./logspace.ts";
+export * from "./margins.ts";
+export * from "./mixture.ts";
+export * from "./order.ts";
+export * from "./representativeness.ts";
+export * from "./risk-set.ts";
+export * from "./sampler.ts";
+export * from "./silence.ts";
+export * from "./verdict.ts";

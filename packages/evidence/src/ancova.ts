@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stratified analysis of covariance: one row per device (evidence.md 3.3).
+
+import type { Effect } from "./half-t.ts";
+
+/** One device: its arm, its mean before (b) and since (y) the start. Repeated samples of a device were already averaged: that is the clustering. */
+export interface DeviceMeans {
+  readonly canary: 0 | 1;
+  readonly before: number;
+  readonly since: number;
+}
+
+/** Within-stratum sums of squares and products of arm (a), baseline (b) and outcome (y). */
+export interface StratumSums {
+  readonly n1: number;
+  readonly n0: number;
+  readonly aa: number;
+  readonly ab: number;
+  readonly ay: number;
+  readonly bb: number;
+  readonly by: number;
+  readonly yy: number;
+}
+
+/** Sums of one stratum, centred in two passes; undefined when an arm is missing (such a stratum says nothing). */
+export function stratumSums(rows: readonly DeviceMeans[]): StratumSums | undefined {
+  let n1 = 0;
+  let sumB = 0;
+  let sumY = 0;
+  for (const row of rows) {
+    n1 += row.canary;
+    sumB += row.before;
+    sumY += row.since;
+  }
+  const n = rows.length;
+  if (n1 === 0 || n1 === n) return undefined;
+  const meanA = n1 / n;
+  const meanB = sumB / n;
+  const meanY = sumY / n;
+  let aa = 0;
+  let ab = 0;
+  let ay = 0;
+  let bb = 0;
+  let by = 0;
+  let yy = 0;
+  for (const row of rows) {
+    const a = row.canary - meanA;
+    const b = row.before - meanB;
+    const y = row.since - meanY;
+    aa += a * a;
+    ab += a * b;
+    ay += a * y;
+    bb += b * b;
+    by += b * y;
+    yy += y * y;
+  }
+  return { n1, n0: n - n1, aa, ab, ay, bb, by, yy };
+}
+
+/** Result of the regression of `since` on stratum, `before` and arm. */
+export interface AncovaFit extends Effect {
+  readonly slope: number;
+  readonly canaries: number;
+  readonly controls: number;
+}
+
+/**
+ * Ordinary least squares with stratum intercepts, from the strata's sums (evidence.md 3.3).
+ *
+ * det = Saa Sbb - Sab², effect = (Say Sbb - Sby Sab)/det, slope = (Sby Saa - Say Sab)/det, nu = N - H - 2,
+ * V = (Syy - effect Say - slope Sby)/nu * Sbb/det. Without variation in the baseline the covariate is left out (nu = N - H - 1).
+ * Undefined when no stratum has both arms or no degree of freedom remains.
+ */
+export function ancova(strata: Iterable<StratumSums | undefined>): AncovaFit | undefined {
+  let H = 0;
+  let n1 = 0;
+  let n0 = 0;
+  let aa = 0;
+  let ab = 0;
+  let ay = 0;
+  let bb = 0;
+  let by = 0;
+  let yy = 0;
+  for (const s of strata) {
+    if (s === undefined) continue;
+    H += 1;
+    n1 += s.n1;
+    n0 += s.n0;
+    aa += s.aa;
+    ab += s.ab;
+    ay += s.ay;
+    bb += s.bb;
+    by += s.by;
+    yy += s.yy;
+  }
+  if (H === 0) return undefined;
+  const N = n1 + n0;
+  const counts = { canaries: n1, controls: n0 };
+  const det = aa * bb - ab * ab;
+  if (!(det > 1e-12 * aa * bb) || bb === 0) {
+    const nu = N - H - 1;
+    const effect = ay / aa;
+    const V = (yy - effect * ay) / nu / aa;
+    return nu >= 1 && V > 0 ? { effect, V, nu, slope: 0, ...counts } : undefined;
+  }
+  const nu = N - H - 2;
+  const effect = (ay * bb - by * ab) / det;
+  const slope = (by * aa - ay * ab) / det;
+  const V = (((yy - effect * ay - slope * by) / nu) * bb) / det;
+  return nu >= 1 && V > 0 ? { effect, V, nu, slope, ...counts } : undefined;
+}
+
+/** {@link ancova} over rows that carry their stratum. */
+export function ancovaOfRows(rows: Iterable<DeviceMeans & { readonly stratum: string }>): AncovaFit | undefined {
+  const strata = new Map<string, DeviceMeans[]>();
+  for (const row of rows) {
+    const list = strata.get(row.stratum);
+    if (list === undefined) strata.set(row.stratum, [row]);
+    else list.push(row);
+  }
+  return ancova([...strata.values()].map(stratumSums));
+}
