@@ -7,3 +7,17 @@ export { isAttributeValue, isFactName, limits } from "./limits.ts";
 export { decodeReport, encodeReport } from "./codec/report.ts";
 export { decodeCommand, encodeCommand } from "./codec/command.ts";
 export { decodeBlockAnswer, decodeBlockRequest, encodeBlockAnswer, encodeBlockRequest } from "./codec/block.ts";
+export { describeCommand, describeReport } from "./describe.ts";
+export type { Channel } from "./topics.ts";
+export {
+  blockAnswerTopic,
+  blockRequestTopic,
+  commandTopic,
+  deviceFilter,
+  hostFilters,
+  mayPublish,
+  mayReceive,
+  maySubscribe,
+  parseTopic,
+  reportTopic,
+} from "./topics.ts";
