@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+// The deciding half of the rollout machine: `step` decides and applies, `apply` only folds what was decided before.
+import { type Assignment, settled } from "./assignment.ts";
+import type { Authority, Decision, RolloutCommand } from "./decision.ts";
+import { CoalmineError, invariant, unreachable } from "./error.ts";
+import type { Judge, Judgement, Verdict } from "./verdict.ts";
+import { deadlineOf, indexOf, isActive, move, overdueAt, type Rollout, type StageState, takeBack, watch } from "./rollout.ts";
+import { take } from "./pace.ts";
+import { type Instant, formatDuration, since } from "./time.ts";
+
+/** The machine's own authority in the audit. */
+export const itself = (reason: string): Authority => ({ by: "coalmine", reason });
+
+/** Folds one decision. The log is read with this alone: nothing is decided again after a restart. */
+export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: Instant): void {
+  const index = indexOf(rollout);
+  switch (decision.type) {
+    case "rollout-started":
+      throw new Error("rollout-started begins a rollout; see beginRollout");
+    case "stage-opened": {
+      invariant(decision.stage === rollout.stage + 1, "R29: stages open one after the other");
+      const stage = rollout.stages[decision.stage] as StageState;
+      stage.openedAt = at;
+      rollout.stage = decision.stage;
+      rollout.pace = { ...rollout.pace, at };
+      for (const [position, member] of rollout.members.entries()) {
+        if (member.stage === decision.stage) {
+          watch(rollout, index, position);
+        }
+      }
+      break;
+    }
+    case "offered": {
+      const position = index.byDevice.get(decision.device);
+      invariant(position !== undefined, "R2: an offer goes to a member");
+      const member = rollout.members[position] as Assignment;
+      invariant(member.stage <= rollout.stage, "R8: an offer goes to an open stage");
+      invariant(rollout.status === "running" || rollout.status === "held", "R30: a halted rollout offers nothing");
+      invariant(take(rollout.pace, at), "R10: offers keep the pace");
+      if (member.offer === 0) {
+        rollout.offered += 1;
+      }
+      member.offer = decision.offer;
+      member.offeredAt = at;
+      index.queued.delete(position);
+      move(rollout, judge, member, "offered", at, "");
+      break;
+    }
+    case "moved": {
+      const position = index.byDevice.get(decision.device);
+      invariant(position !== undefined, "R2: only members move");
+      move(rollout, judge, rollout.members[position] as Assignment, decision.state, at, decision.reason);
+      break;
+    }
+    case "stage-closed": {
+      const stage = rollout.stages[decision.stage] as StageState;
+      stage.closedAt = at;
+      stage.verdict = decision.verdict;
+      break;
+    }
+    case "promoted": {
+      const stage = rollout.stages[decision.stage] as StageState;
+      stage.closedAt = at;
+      rollout.status = "running";
+      break;
+    }
+    case "held":
+      rollout.status = "held";
+      rollout.verdict = decision.verdict;
+      break;
+    case "halted":
+      rollout.status = "halted";
+      rollout.verdict = { kind: "fail", gate: decision.gate, metric: decision.metric, reason: decision.authority.reason };
+      rollout.haltedBy = { gate: decision.gate, metric: decision.metric, reason: decision.authority.reason };
+      (rollout.stages[rollout.stage] ?? rollout.stages[0] as StageState).verdict = rollout.verdict;
+      rollout.endedAt = at;
+      takeBack(rollout, judge, at, "halted");
+      index.ready.length = 0;
+      index.queued.clear();
+      break;
+    case "resumed":
+      if (rollout.haltedBy !== null) {
+        rollout.overrides = [...rollout.overrides, rollout.haltedBy.gate];
+      }
+      rollout.status = "running";
+      rollout.haltedBy = null;
+      rollout.endedAt = null;
+      rollout.verdict = { kind: "inconclusive", missing: [`resumed by ${decision.authority.by}`] };
+      for (const position of rollout.members.keys()) {
+        watch(rollout, index, position);
+      }
+      break;
+    case "aborted":
+      takeBack(rollout, judge, at, "aborted");
+      rollout.status = "aborted";
+      rollout.endedAt = at;
+      break;
+    case "completed":
+      rollout.status = "complete";
+      rollout.verdict = decision.verdict;
+      rollout.endedAt = at;
+      break;
+    default:
+      unreachable(decision);
+  }
+}
+
+/**
+ * Decides what follows at `now`: deadlines, verdict, stages, offers, in this order. Each decision is applied as it is
+ * made; the caller records them before it acts on any. Cheap when nothing is due.
+ */
+export function decide(rollout: Rollout, judge: Judge, now: Instant, options: { readonly tick: boolean }): Decision[] {
+  const decisions: Decision[] = [];
+  if (!isActive(rollout)) {
+    return decisions;
+  }
+  const record = (decision: Decision): void => {
+    apply(rollout, judge, decision, now);
+    decisions.push(decision);
+  };
+  const index = indexOf(rollout);
+  expire(rollout, now, record);
+  if (rollout.status === "halted") {
+    index.dirty = false;
+    return decisions;
+  }
+  if (rollout.stage < 0) {
+    record({ type: "stage-opened", rollout: rollout.id, stage: 0 });
+  }
+  if (index.dirty || options.tick) {
+    index.dirty = false;
+    judgeStage(rollout, judge, now, record);
+  }
+  if (rollout.status === "running" || rollout.status === "held") {
+    offer(rollout, now, record);
+  }
+  return decisions;
+}
+
+function expire(rollout: Rollout, now: Instant, record: (decision: Decision) => void): void {
+  const index = indexOf(rollout);
+  while (index.deadlines.first <= now) {
+    const due = index.deadlines.first;
+    const position = index.deadlines.pop() as number;
+    if (index.scheduled[position] !== due) {
+      continue; // an older entry of a member that is watched anew
+    }
+    index.scheduled[position] = Number.POSITIVE_INFINITY;
+    const member = rollout.members[position] as Assignment;
+    if (deadlineOf(rollout, member) > now) {
+      watch(rollout, index, position);
+      continue;
+    }
+    const silent = overdueAt(rollout, member) <= now;
+    if (silent || member.state === "planned") {
+      const reason = `no report for ${formatDuration(since(now, member.heardAt))}`;
+      record({ type: "moved", rollout: rollout.id, device: member.device, state: "missing", reason });
+    } else {
+      const reason = `no confirmation ${formatDuration(since(now, member.offeredAt ?? now))} after the offer, last seen ${member.state}`;
+      record({ type: "moved", rollout: rollout.id, device: member.device, state: "failed", reason });
+    }
+  }
+}
+
+function judgeStage(rollout: Rollout, judge: Judge, now: Instant, record: (decision: Decision) => void): void {
+  const stage = rollout.stages[rollout.stage] as StageState;
+  const openedAt = stage.openedAt as Instant;
+  const settledCount = [...settled].reduce((sum, state) => sum + stage.counts[state], 0);
+  const judgement = judge.judge(rollout.evidence, {
+    now,
+    stage: rollout.stage,
+    openedAt,
+    size: stage.size,
+    settled: settledCount,
+    soakMin: rollout.soakMin,
+    overrides: rollout.overrides,
+  });
+  if (judgement.verdict.kind === "fail") {
+    const { gate, metric, reason } = judgement.verdict;
+    record({ type: "halted", rollout: rollout.id, gate, metric, gates: judgement.gates, authority: itself(reason) });
+    return;
+  }
+  if (rollout.status !== "running") {
+    return;
+  }
+  const missing = openReasons(rollout, stage, judgement, settledCount, now);
+  if (missing.length === 0) {
+    closeStage(rollout, judgement, record);
+  } else if (now - openedAt >= rollout.soakMax) {
+    const verdict: Verdict = { kind: "inconclusive", missing };
+    record({
+      type: "held",
+      rollout: rollout.id,
+      verdict,
+      authority: itself(`stage "${stage.name}" reached its longest soak without a pass: ${missing.join("; ")}`),
+    });
+  }
+}
+
+/** Why the stage cannot close yet; empty when it passes. */
+function openReasons(rollout: Rollout, stage: StageState, judgement: Judgement, settledCount: number, now: Instant): string[] {
+  const missing: string[] = judgement.verdict.kind === "inconclusive" ? [...judgement.verdict.missing] : [];
+  const last = rollout.stage === rollout.stages.length - 1;
+  const needed = last ? stage.size : Math.ceil(stage.size * rollout.plan.resolvedMin);
+  if (settledCount < needed) {
+    missing.push(`${needed - settledCount} of ${stage.size} devices still under way`);
+  }
+  const elapsed = since(now, stage.openedAt as Instant);
+  if (elapsed < rollout.soakMin) {
+    missing.push(`soak ${formatDuration(elapsed)} of ${formatDuration(rollout.soakMin)}`);
+  }
+  if (rollout.plan.soak.deviceHoursMin > 0 && missing.length === 0) {
+    const hours = rollout.members.reduce(
+      (sum, member) => sum + (member.confirmedAt === null ? 0 : (now - member.confirmedAt) / 3_600_000),
+      0,
+    );
+    if (hours < rollout.plan.soak.deviceHoursMin) {
+      missing.push(`${hours.toFixed(1)} of ${rollout.plan.soak.deviceHoursMin} device-hours`);
+    }
+  }
+  return missing;
+}
+
+function closeStage(rollout: Rollout, judgement: Judgement, record: (decision: Decision) => void): void {
+  const verdict: Verdict = { kind: "pass" };
+  record({ type: "stage-closed", rollout: rollout.id, stage: rollout.stage, verdict, gates: judgement.gates });
+  if (rollout.stage + 1 < rollout.stages.length) {
+    record({ type: "stage-opened", rollout: rollout.id, stage: rollout.stage + 1 });
+  } else {
+    record({ type: "completed", rollout: rollout.id, verdict });
+  }
+  indexOf(rollout).dirty = true;
+}
+
+function offer(rollout: Rollout, now: Instant, record: (decision: Decision) => void): void {
+  const index = indexOf(rollout);
+  let kept = 0;
+  for (let i = 0; i < index.ready.length; i += 1) {
+    const position = index.ready[i] as number;
+    const member = rollout.members[position] as Assignment;
+    if (!index.queued.has(position)) {
+      continue;
+    }
+    if (member.state !== "planned" || overdueAt(rollout, member) <= now) {
+      index.queued.delete(position); // asked again when it is heard
+      continue;
+    }
+    const probe = { ...rollout.pace };
+    if (!take(probe, now)) {
+      for (; i < index.ready.length; i += 1) {
+        index.ready[kept] = index.ready[i] as number;
+        kept += 1;
+      }
+      break;
+    }
+    record({ type: "offered", rollout: rollout.id, device: member.device, offer: rollout.offerBase + position + 1 });
+  }
+  index.ready.length = kept;
+}
+
+/** Carries out an operator's order on a rollout. Throws `rollout/...` when it does not fit the status. */
+export function command(rollout: Rollout, judge: Judge, order: RolloutCommand, now: Instant): Decision[] {
+  const decisions: Decision[] = [];
+  const record = (decision: Decision): void => {
+    apply(rollout, judge, decision, now);
+    decisions.push(decision);
+  };
+  const { authority } = order;
+  if (authority.by.trim() === "" || authority.reason.trim() === "") {
+    throw new CoalmineError("rollout/no-reason", `${order.kind} of ${rollout.id} needs a name and a reason: they go into the audit log`);
+  }
+  const refuse = (): never => {
+    throw new CoalmineError("rollout/status", `${order.kind}: rollout ${rollout.id} is ${rollout.status}`);
+  };
+  if (!isActive(rollout)) {
+    refuse();
+  }
+  switch (order.kind) {
+    case "promote":
+      if (rollout.status === "halted" || rollout.stage < 0) {
+        refuse();
+      }
+      record({ type: "promoted", rollout: rollout.id, stage: rollout.stage, authority });
+      if (rollout.stage + 1 < rollout.stages.length) {
+        record({ type: "stage-opened", rollout: rollout.id, stage: rollout.stage + 1 });
+      } else {
+        for (const member of rollout.members) {
+          if (!settled.has(member.state)) {
+            record({ type: "moved", rollout: rollout.id, device: member.device, state: "excused", reason: `given up by ${authority.by}: ${authority.reason}` });
+          }
+        }
+        record({ type: "completed", rollout: rollout.id, verdict: { kind: "inconclusive", missing: [`promoted by ${authority.by}: ${authority.reason}`] } });
+      }
+      break;
+    case "hold":
+      if (rollout.status !== "running") {
+        refuse();
+      }
+      record({ type: "held", rollout: rollout.id, verdict: { kind: "inconclusive", missing: [authority.reason] }, authority });
+      break;
+    case "halt":
+      if (rollout.status === "halted") {
+        refuse();
+      }
+      record({ type: "halted", rollout: rollout.id, gate: "operator", metric: "operator", gates: [], authority });
+      break;
+    case "resume":
+      if (rollout.status !== "halted" && rollout.status !== "held") {
+        refuse();
+      }
+      record({ type: "resumed", rollout: rollout.id, authority });
+      break;
+    case "abort":
+      record({ type: "aborted", rollout: rollout.id, authority });
+      break;
+    case "excuse": {
+      const position = indexOf(rollout).byDevice.get(order.device);
+      if (position === undefined) {
+        throw new CoalmineError("rollout/not-a-member", `${order.device} is no member of rollout ${rollout.id}`);
+      }
+      record({ type: "moved", rollout: rollout.id, device: order.device, state: "excused", reason: authority.reason });
+      break;
+    }
+    default:
+      unreachable(order);
+  }
+  return decisions;
+}
+
+/** When `decide` next has something to do by time alone; Infinity for an ended rollout. */
+export function nextDue(rollout: Rollout): number {
+  if (!isActive(rollout)) {
+    return Number.POSITIVE_INFINITY;
+  }
+  return indexOf(rollout).deadlines.first;
+}
+

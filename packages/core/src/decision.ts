@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AssignmentState } from "./assignment.ts";
+import type { DeviceId, ReleaseId, RolloutId } from "./ids.ts";
+import type { Plan } from "./plan.ts";
+import type { Instant, Millis } from "./time.ts";
+import type { GateReading, Verdict } from "./verdict.ts";
+
+/** A member as it was frozen at the start of a rollout (R2). */
+export interface Member {
+  readonly device: DeviceId;
+  readonly stage: number;
+  readonly stratum: string;
+  readonly heardAt: Instant;
+  readonly interval: Millis;
+}
+
+/** Who asked for something, and why. `by` is "coalmine" when the machine decided on its own. */
+export interface Authority {
+  readonly by: string;
+  readonly reason: string;
+}
+
+/**
+ * What a rollout decides. Each is written to the event log before any effect of it leaves (I3, I5), and folding the
+ * decisions and facts of the log in order gives the same rollout again.
+ */
+export type Decision =
+  | {
+      readonly type: "rollout-started";
+      readonly rollout: RolloutId;
+      readonly release: ReleaseId;
+      readonly plan: Plan;
+      readonly seed: number;
+      /** Offer numbers of this rollout are `offerBase + member index + 1`. */
+      readonly offerBase: number;
+      readonly members: readonly Member[];
+      readonly authority: Authority;
+    }
+  | { readonly type: "stage-opened"; readonly rollout: RolloutId; readonly stage: number }
+  | { readonly type: "offered"; readonly rollout: RolloutId; readonly device: DeviceId; readonly offer: number }
+  | {
+      readonly type: "moved";
+      readonly rollout: RolloutId;
+      readonly device: DeviceId;
+      readonly state: AssignmentState;
+      readonly reason: string;
+    }
+  | { readonly type: "stage-closed"; readonly rollout: RolloutId; readonly stage: number; readonly verdict: Verdict; readonly gates: readonly GateReading[] }
+  | { readonly type: "promoted"; readonly rollout: RolloutId; readonly stage: number; readonly authority: Authority }
+  | { readonly type: "held"; readonly rollout: RolloutId; readonly verdict: Verdict; readonly authority: Authority }
+  | {
+      readonly type: "halted";
+      readonly rollout: RolloutId;
+      readonly gate: string;
+      readonly metric: string;
+      readonly gates: readonly GateReading[];
+      readonly authority: Authority;
+    }
+  | { readonly type: "resumed"; readonly rollout: RolloutId; readonly authority: Authority }
+  | { readonly type: "aborted"; readonly rollout: RolloutId; readonly authority: Authority }
+  | { readonly type: "completed"; readonly rollout: RolloutId; readonly verdict: Verdict };
+
+/** What an operator may order of a running rollout. */
+export type RolloutCommand =
+  | { readonly kind: "promote" | "hold" | "halt" | "resume" | "abort"; readonly authority: Authority }
+  | { readonly kind: "excuse"; readonly device: DeviceId; readonly authority: Authority };
+
+/** What a report says about a member, read by the orchestrator. Out-of-date reports never get here. */
+export type Signal =
+  | {
+      readonly kind: "heard";
+      readonly interval: Millis;
+      readonly onRelease: boolean;
+      readonly confirmed: boolean;
+      readonly metrics: Readonly<Record<string, number>>;
+    }
+  | { readonly kind: "progress"; readonly state: "downloading" | "downloaded" | "applying" | "testing" }
+  | { readonly kind: "deferred"; readonly reason: string; readonly until: Instant }
+  | { readonly kind: "ended"; readonly outcome: "reverted" | "refused" | "failed"; readonly reason: string }
+  | { readonly kind: "crash"; readonly onRelease: boolean; readonly signature: string };

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host machine: everything the orchestrator decides, synchronous, without clock, socket or file.
+//
+// I1. Every report taken in becomes an entry, unless it is a duplicate.
+// I2. An offer number belongs to one device and one rollout for ever; sending it again is harmless.
+// I3. Entries come before the effects that follow from them.
+// I5. A restart folds the log and decides nothing again.
+import {
+  apply,
+  beginRollout,
+  CoalmineError,
+  command as orderRollout,
+  decide,
+  type Decision,
+  type DeviceId,
+  type Instant,
+  isActive,
+  type Judge,
+  memberOf,
+  type ReleaseId,
+  type Rollout,
+  type RolloutCommand,
+  type RolloutId,
+  settled,
+  signal,
+} from "@coalmine/core";
+import { decodeReport, encodeReport, type Report } from "@coalmine/protocol";
+import { type Effect, mayDownload, offerCommand } from "./dispatch.ts";
+import {
+  type AuditRecord,
+  type Change,
+  hex,
+  readRecord,
+  readUndecodable,
+  recordEntry,
+  reportBytes,
+  reportEntry,
+  type Selector,
+  undecodableEntry,
+} from "./entry.ts";
+import { type DeviceRecord, learn, newDevice, note } from "./inventory.ts";
+import { artifactFor, type ReleaseRecord } from "./membership.ts";
+import type { Door, LogEntry } from "./ports.ts";
+import { signalsOf } from "./signals.ts";
+
+export interface Outcome {
+  readonly entries: LogEntry[];
+  readonly effects: Effect[];
+}
+
+export interface Counters {
+  reports: number;
+  duplicates: number;
+  late: number;
+  undecodable: number;
+}
+
+/** Everything the orchestrator knows. Plain data but for the derived look-ups. */
+export interface HostState {
+  readonly devices: Map<DeviceId, DeviceRecord>;
+  readonly releases: Map<ReleaseId, ReleaseRecord>;
+  readonly cohorts: Map<string, Selector>;
+  readonly rollouts: Map<RolloutId, Rollout>;
+  /** Which active rollout a device is in (R3: at most one per component). */
+  readonly active: Map<DeviceId, RolloutId>;
+  nextOfferBase: number;
+  readonly counters: Counters;
+}
+
+export function newHostState(): HostState {
+  return {
+    devices: new Map(),
+    releases: new Map(),
+    cohorts: new Map(),
+    rollouts: new Map(),
+    active: new Map(),
+    nextOfferBase: 0,
+    counters: { reports: 0, duplicates: 0, late: 0, undecodable: 0 },
+  };
+}
+
+/** Most devices one installation takes in; a flood of invented ids stops here. */
+const devicesMax = 1_000_000;
+
+export class Conductor {
+  readonly state: HostState;
+  readonly judge: Judge;
+
+  constructor(judge: Judge, state: HostState = newHostState()) {
+    this.judge = judge;
+    this.state = state;
+  }
+
+  /** Takes one report as bytes. Undecodable bytes are a counted outcome. */
+  receive(device: DeviceId, door: Door, bytes: Uint8Array, at: Instant): Outcome {
+    const decoded = decodeReport(bytes);
+    if (decoded.kind === "undecodable") {
+      return this.undecodable(device, decoded.reason, bytes.length, door, at);
+    }
+    return this.#take(device, door, decoded.value, bytes, at);
+  }
+
+  /** Takes one report that is already decoded, from devices in the same process. The log holds its bytes all the same. */
+  report(device: DeviceId, door: Door, report: Report, at: Instant): Outcome {
+    return this.#take(device, door, report, undefined, at);
+  }
+
+  #take(id: DeviceId, door: Door, report: Report, bytes: Uint8Array | undefined, at: Instant): Outcome {
+    const outcome: Outcome = { entries: [], effects: [] };
+    const { counters, devices } = this.state;
+    if (!devices.has(id) && devices.size >= devicesMax) {
+      return this.undecodable(null, "too many devices", bytes?.length ?? 0, door, at);
+    }
+    const known = devices.get(id);
+    const before = known?.running?.version;
+    const freshness = this.#learn(id, door, report, at);
+    if (freshness === "duplicate") {
+      counters.duplicates += 1;
+      return outcome;
+    }
+    outcome.entries.push(reportEntry(id, door, bytes ?? encodeReport(report), at));
+    const rollout = this.#signal(id, report, freshness, at, outcome.effects);
+    if (rollout !== undefined) {
+      this.#decide(rollout, at, false, outcome);
+    }
+    const device = devices.get(id) as DeviceRecord;
+    if (device.running === null || (device.running.version === "" && before !== "")) {
+      // Known by a heartbeat alone: ask who it is.
+      outcome.effects.push({ kind: "send", device: id, command: { kind: "identify" } });
+    }
+    return outcome;
+  }
+
+  /** Notes bytes that are no report. */
+  undecodable(device: DeviceId | null, reason: string, size: number, door: Door, at: Instant): Outcome {
+    this.state.counters.undecodable += 1;
+    return { entries: [undecodableEntry(device, { reason, size, door }, at)], effects: [] };
+  }
+
+  /** Lets time pass: deadlines, soaks, offers. */
+  tick(now: Instant): Outcome {
+    const outcome: Outcome = { entries: [], effects: [] };
+    for (const rollout of this.state.rollouts.values()) {
+      if (isActive(rollout)) {
+        this.#decide(rollout, now, true, outcome);
+      }
+    }
+    return outcome;
+  }
+
+  /** Records a change an operator asked for; the caller has checked it against the state. */
+  change(change: Change, at: Instant): Outcome {
+    this.#foldChange(change);
+    return { entries: [recordEntry(change, at)], effects: [] };
+  }
+
+  /** Starts a rollout whose membership was frozen by `freeze`. */
+  start(decision: Extract<Decision, { type: "rollout-started" }>, at: Instant): Outcome {
+    const outcome: Outcome = { entries: [recordEntry(decision, at)], effects: [] };
+    this.#foldDecision(decision, at);
+    this.#decide(this.state.rollouts.get(decision.rollout) as Rollout, at, true, outcome);
+    return outcome;
+  }
+
+  /** Carries out an operator's order on a rollout. Throws `rollout/...`; then nothing has changed. */
+  order(id: RolloutId, order: RolloutCommand, at: Instant): Outcome {
+    const rollout = this.rollout(id);
+    const outcome: Outcome = { entries: [], effects: [] };
+    const decisions = orderRollout(rollout, this.judge, order, at);
+    this.#record(rollout, decisions, at, outcome);
+    this.#decide(rollout, at, true, outcome);
+    return outcome;
+  }
+
+  rollout(id: RolloutId): Rollout {
+    const rollout = this.state.rollouts.get(id);
+    if (rollout === undefined) {
+      const known = [...this.state.rollouts.keys()].slice(-5).join(", ");
+      throw new CoalmineError("rollout/unknown", `there is no rollout ${id}${known === "" ? "" : `; the latest are ${known}`}`);
+    }
+    return rollout;
+  }
+
+  /** True while the device may be served blocks of the artifact whose digest starts with `prefix` (R8). */
+  mayDownload(id: DeviceId, prefix: Uint8Array): string | undefined {
+    const rollout = this.#rolloutOf(id);
+    const device = this.state.devices.get(id);
+    const member = rollout === undefined ? undefined : memberOf(rollout, id);
+    const release = rollout === undefined ? undefined : this.state.releases.get(rollout.release);
+    if (member === undefined || device === undefined || release === undefined || !mayDownload(member)) {
+      return undefined;
+    }
+    const artifact = artifactFor(release, device);
+    return artifact !== undefined && artifact.digest.startsWith(hex(prefix)) ? artifact.digest : undefined;
+  }
+
+  /** Folds one entry of the log. Used at a restart and by the replay; decides nothing. */
+  fold(entry: LogEntry): void {
+    if (entry.type === "report") {
+      const { door, bytes } = reportBytes(entry);
+      const decoded = decodeReport(bytes);
+      if (decoded.kind === "undecodable" || entry.device === null) {
+        throw new CoalmineError("log/unreadable", `the log holds a report that does not decode: ${decoded.kind === "ok" ? "no device" : decoded.reason}`);
+      }
+      const freshness = this.#learn(entry.device, door, decoded.value, entry.at);
+      if (freshness !== "duplicate") {
+        this.#signal(entry.device, decoded.value, freshness, entry.at, []);
+      }
+    } else if (entry.type === "undecodable") {
+      readUndecodable(entry);
+      this.state.counters.undecodable += 1;
+    } else {
+      this.#foldRecord(readRecord(entry), entry.at);
+    }
+  }
+
+  /**
+   * What may have been lost with the process: offers nobody has answered, and cancels of stopped rollouts. Sending
+   * them again is harmless (I2).
+   */
+  outstanding(): Effect[] {
+    const effects: Effect[] = [];
+    for (const rollout of this.state.rollouts.values()) {
+      for (const member of rollout.members) {
+        if (member.offer === 0) {
+          continue;
+        }
+        if (isActive(rollout) && member.state === "offered") {
+          effects.push(...this.#offer(rollout, member.device));
+        } else if (member.state === "planned" && (rollout.status === "halted" || rollout.status === "aborted")) {
+          effects.push(...cancel(member.device, member.offer));
+        }
+      }
+    }
+    return effects;
+  }
+
+  #rolloutOf(id: DeviceId): Rollout | undefined {
+    const active = this.state.active.get(id);
+    return active === undefined ? undefined : this.state.rollouts.get(active);
+  }
+
+  #learn(id: DeviceId, door: Door, report: Report, at: Instant): "new" | "late" | "duplicate" {
+    let device = this.state.devices.get(id);
+    if (device === undefined) {
+      device = newDevice(id, door, at);
+      this.state.devices.set(id, device);
+    }
+    const freshness = note(device, report);
+    if (freshness === "duplicate") {
+      return freshness;
+    }
+    this.state.counters.reports += 1;
+    this.state.counters.late += freshness === "late" ? 1 : 0;
+    learn(device, report, freshness, door, at);
+    return freshness;
+  }
+
+  /** Tells the device's rollout what the report means; returns that rollout when something may have to be decided. */
+  #signal(id: DeviceId, report: Report, freshness: "new" | "late", at: Instant, effects: Effect[]): Rollout | undefined {
+    const rollout = this.#rolloutOf(id);
+    if (rollout === undefined) {
+      return undefined;
+    }
+    const device = this.state.devices.get(id) as DeviceRecord;
+    const release = this.state.releases.get(rollout.release) as ReleaseRecord;
+    const member = memberOf(rollout, id);
+    if (member === undefined) {
+      return undefined;
+    }
+    const before = member.state;
+    let dirty = false;
+    for (const what of signalsOf(device, member, artifactFor(release, device), report, freshness, at)) {
+      dirty = signal(rollout, this.judge, id, what, at) || dirty;
+    }
+    if (member.state !== before) {
+      if (member.state === "reverted" || member.state === "refused") {
+        quarantine(device, rollout.release);
+      }
+      if (settled.has(member.state) || member.state === "confirmed") {
+        effects.push({ kind: "clear", device: id });
+      }
+    }
+    // A member that waits for its offer may get it now that it was heard.
+    return dirty || member.state === "planned" ? rollout : undefined;
+  }
+
+  #decide(rollout: Rollout, now: Instant, tick: boolean, outcome: Outcome): void {
+    this.#record(rollout, decide(rollout, this.judge, now, { tick }), now, outcome);
+  }
+
+  #record(rollout: Rollout, decisions: readonly Decision[], at: Instant, outcome: Outcome): void {
+    for (const decision of decisions) {
+      outcome.entries.push(recordEntry(decision, at));
+      switch (decision.type) {
+        case "offered":
+          outcome.effects.push(...this.#offer(rollout, decision.device));
+          break;
+        case "halted":
+        case "aborted":
+          for (const member of rollout.members) {
+            if (member.state === "planned" && member.offer !== 0) {
+              outcome.effects.push(...cancel(member.device, member.offer));
+            }
+          }
+          if (decision.type === "halted" && decision.gate !== "operator") {
+            const reason = `rollout ${rollout.id} was halted by ${decision.gate}: ${decision.authority.reason}`;
+            const barred: Change = { type: "release-barred", release: rollout.release, authority: { by: "coalmine", reason } };
+            outcome.entries.push(...this.change(barred, at).entries);
+          }
+          break;
+        default:
+          break;
+      }
+      this.#afterDecision(rollout);
+    }
+  }
+
+  #offer(rollout: Rollout, id: DeviceId): Effect[] {
+    const member = memberOf(rollout, id);
+    const release = this.state.releases.get(rollout.release);
+    const device = this.state.devices.get(id);
+    const artifact = release === undefined || device === undefined ? undefined : artifactFor(release, device);
+    if (member === undefined || release === undefined || artifact === undefined) {
+      return [];
+    }
+    return [{ kind: "send", device: id, command: offerCommand(rollout, release, artifact, member) }];
+  }
+
+  #foldRecord(record: AuditRecord, at: Instant): void {
+    switch (record.type) {
+      case "device-tagged":
+      case "cohort-created":
+      case "release-created":
+      case "release-barred":
+      case "release-unbarred":
+        this.#foldChange(record);
+        break;
+      default:
+        this.#foldDecision(record, at);
+    }
+  }
+
+  #foldDecision(decision: Decision, at: Instant): void {
+    if (decision.type === "rollout-started") {
+      const rollout = beginRollout(decision, at, this.judge);
+      this.state.rollouts.set(rollout.id, rollout);
+      this.state.nextOfferBase = Math.max(this.state.nextOfferBase, decision.offerBase + decision.members.length);
+      for (const member of decision.members) {
+        this.state.active.set(member.device, rollout.id);
+      }
+      return;
+    }
+    const rollout = this.rollout(decision.rollout);
+    apply(rollout, this.judge, decision, at);
+    this.#afterDecision(rollout);
+  }
+
+  /** A rollout that has ended frees its members for another. */
+  #afterDecision(rollout: Rollout): void {
+    if (!isActive(rollout)) {
+      for (const member of rollout.members) {
+        if (this.state.active.get(member.device) === rollout.id) {
+          this.state.active.delete(member.device);
+        }
+      }
+    }
+  }
+
+  #foldChange(change: Change): void {
+    const { state } = this;
+    switch (change.type) {
+      case "device-tagged": {
+        const device = state.devices.get(change.device);
+        if (device !== undefined) {
+          const tags = new Set(device.tags);
+          for (const tag of change.remove) {
+            tags.delete(tag);
+          }
+          for (const tag of change.add) {
+            tags.add(tag);
+          }
+          device.tags = [...tags].sort();
+        }
+        break;
+      }
+      case "cohort-created":
+        state.cohorts.set(change.name, change.selector);
+        break;
+      case "release-created":
+        state.releases.set(change.release, {
+          id: change.release,
+          version: change.version,
+          artifacts: change.artifacts,
+          notes: change.notes,
+          barred: null,
+        });
+        break;
+      case "release-barred":
+      case "release-unbarred": {
+        const release = state.releases.get(change.release);
+        if (release !== undefined) {
+          release.barred = change.type === "release-barred" ? change.authority.reason : null;
+        }
+        break;
+      }
+    }
+  }
+}
+
+function cancel(device: DeviceId, offer: number): Effect[] {
+  return [
+    { kind: "clear", device },
+    { kind: "send", device, command: { kind: "cancel", offer } },
+  ];
+}
+
+function quarantine(device: DeviceRecord, release: string): void {
+  if (!device.quarantined.includes(release)) {
+    device.quarantined = [...device.quarantined, release];
+  }
+}

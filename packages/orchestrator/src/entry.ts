@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Authority, Decision, DeviceId, Digest, Instant, ReleaseId, Variant } from "@coalmine/core";
+import type { Door, LogEntry } from "./ports.ts";
+
+/** An artifact of a release: which variant it is for, and what its image says of itself. */
+export interface ReleaseArtifact {
+  readonly variant: Variant;
+  readonly digest: Digest;
+  /** MCUboot image hash, lower-case hex. */
+  readonly imageHash: string;
+  readonly buildId: string;
+  readonly size: number;
+  readonly version: string;
+}
+
+/** A selector over ids, tags and attributes; all given parts must match. An empty one matches every device. */
+export interface Selector {
+  readonly ids?: readonly string[] | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly attributes?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What an operator changed outside rollouts. Logged with who and why, as decisions are (I10). */
+export type Change =
+  | { readonly type: "device-tagged"; readonly device: DeviceId; readonly add: readonly string[]; readonly remove: readonly string[]; readonly authority: Authority }
+  | { readonly type: "cohort-created"; readonly name: string; readonly selector: Selector; readonly authority: Authority }
+  | {
+      readonly type: "release-created";
+      readonly release: ReleaseId;
+      readonly version: string;
+      readonly artifacts: readonly ReleaseArtifact[];
+      readonly notes: string;
+      readonly authority: Authority;
+    }
+  /** Barred: never offered again by itself (R36). Lifted only by name and reason. */
+  | { readonly type: "release-barred"; readonly release: ReleaseId; readonly authority: Authority }
+  | { readonly type: "release-unbarred"; readonly release: ReleaseId; readonly authority: Authority };
+
+/** A line that goes into the audit: everything but reports. */
+export type AuditRecord = Decision | Change;
+
+export interface UndecodableFact {
+  readonly reason: string;
+  readonly size: number;
+  readonly door: Door;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** JSON as the log holds it. */
+export function recordEntry(record: AuditRecord, at: Instant): LogEntry {
+  const device = "device" in record ? record.device : null;
+  return { at, type: record.type, device, body: encoder.encode(JSON.stringify(record)) };
+}
+
+export function undecodableEntry(device: DeviceId | null, fact: UndecodableFact, at: Instant): LogEntry {
+  return { at, type: "undecodable", device, body: encoder.encode(JSON.stringify(fact)) };
+}
+
+/** A report as it came: the CBOR bytes, unchanged, behind one byte for the door. */
+export function reportEntry(device: DeviceId, door: Door, bytes: Uint8Array, at: Instant): LogEntry {
+  const body = new Uint8Array(bytes.length + 1);
+  body[0] = doors.indexOf(door);
+  body.set(bytes, 1);
+  return { at, type: "report", device, body };
+}
+
+const doors: readonly Door[] = ["mqtt", "coap", "ddi", "smp", "virtual"];
+
+export function reportBytes(entry: LogEntry): { readonly door: Door; readonly bytes: Uint8Array } {
+  return { door: doors[entry.body[0] ?? 0] ?? "mqtt", bytes: entry.body.subarray(1) };
+}
+
+/** Reads an entry that is not a report or undecodable. */
+export function readRecord(entry: LogEntry): AuditRecord {
+  return JSON.parse(decoder.decode(entry.body)) as AuditRecord;
+}
+
+export function readUndecodable(entry: LogEntry): UndecodableFact {
+  return JSON.parse(decoder.decode(entry.body)) as UndecodableFact;
+}
+
+/** Lower-case hex of bytes. */
+export function hex(bytes: Uint8Array): string {
+  return bytes.toHex();
+}
+
+export function unhex(text: string): Uint8Array {
+  return Uint8Array.fromHex(text);
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver around the conductor: it records, then acts. The only place that waits for storage.
+import { type Authority, CoalmineError, type DeviceId, type Judge, type RolloutCommand, type RolloutId, rolloutId } from "@coalmine/core";
+import type { PublicKey } from "@coalmine/mcuboot";
+import type { BlockAnswer, BlockRequest } from "@coalmine/protocol";
+import { Conductor, type Outcome } from "./conductor.ts";
+import type { Effect } from "./dispatch.ts";
+import type { Selector } from "./entry.ts";
+import type { Membership, ReleaseRecord } from "./membership.ts";
+import {
+  createCohort,
+  createRelease,
+  inspectRelease,
+  planRollout,
+  type ReleaseInput,
+  releaseOf,
+  type RolloutInput,
+  startRollout,
+  tagDevice,
+} from "./operations.ts";
+import type { ArtifactStore, Clock, Door, EventLog, Link, LinkHost } from "./ports.ts";
+import { readSnapshot, writeSnapshot } from "./snapshot.ts";
+
+export interface HostOptions {
+  readonly log: EventLog;
+  readonly artifacts: ArtifactStore;
+  readonly clock: Clock;
+  readonly judge: Judge;
+  /** Public keys whose signatures a release must carry. */
+  readonly keys: readonly PublicKey[];
+  /** Entries between snapshots. */
+  readonly snapshotEvery?: number;
+  /** Told of trouble that stops nothing: a link that is down, a store that fails. */
+  readonly warn?: (message: string) => void;
+  /** Told of every batch of new entries once they are durable. */
+  readonly watch?: (outcome: Outcome) => void;
+}
+
+/** The orchestrator as a running thing: conductor, log, artifacts and links. */
+export class Host implements LinkHost {
+  readonly conductor: Conductor;
+  readonly #options: HostOptions;
+  readonly #links = new Map<Door, Link>();
+  #snapshotAt: number;
+  #failed: CoalmineError | undefined;
+  /** Effects of one device leave in the order they were decided. */
+  readonly #sending = new Map<DeviceId, Promise<void>>();
+
+  private constructor(options: HostOptions, conductor: Conductor, snapshotAt: number) {
+    this.#options = options;
+    this.conductor = conductor;
+    this.#snapshotAt = snapshotAt;
+  }
+
+  /** Folds the log from its newest usable snapshot (I5). Attach links, then call `resume`. */
+  static open(options: HostOptions): Host {
+    const { log, judge } = options;
+    const snapshot = log.loadSnapshot();
+    let conductor = new Conductor(judge);
+    let from = 0;
+    if (snapshot !== null) {
+      try {
+        conductor = new Conductor(judge, readSnapshot(snapshot.state));
+        from = snapshot.sequence;
+      } catch (error) {
+        options.warn?.(`snapshot at ${snapshot.sequence} is not usable (${(error as Error).message}); reading the log from its start`);
+      }
+    }
+    for (const entry of log.read(from)) {
+      conductor.fold(entry);
+    }
+    return new Host(options, conductor, from);
+  }
+
+  /** Adds a door. Commands for devices that came through it leave by it. */
+  attach(link: Link): void {
+    this.#links.set(link.door, link);
+  }
+
+  /** Sends again what a crash may have swallowed: harmless to devices that have it (I2). */
+  async resume(): Promise<void> {
+    await this.#carryOut({ entries: [], effects: this.conductor.outstanding() });
+  }
+
+  /** True once storage failed: nothing is acknowledged any more, and why. */
+  get failure(): CoalmineError | undefined {
+    return this.#failed;
+  }
+
+  async report(device: DeviceId, bytes: Uint8Array, door: Door): Promise<void> {
+    await this.#carryOut(this.conductor.receive(device, door, bytes, this.#options.clock.now()));
+  }
+
+  block(device: DeviceId, request: BlockRequest): BlockAnswer {
+    const digest = this.conductor.mayDownload(device, request.digest);
+    if (digest === undefined) {
+      return { kind: "refused", request: request.request, reason: "not-offered" };
+    }
+    const artifact = this.#options.artifacts.get(digest as never);
+    if (artifact === null) {
+      return { kind: "refused", request: request.request, reason: "unknown" };
+    }
+    if (request.offset >= artifact.length) {
+      return { kind: "refused", request: request.request, reason: "range" };
+    }
+    const data = artifact.subarray(request.offset, request.offset + request.length);
+    return { kind: "block", request: request.request, offset: request.offset, data };
+  }
+
+  undecodable(device: DeviceId | null, reason: string, size: number, door: Door): void {
+    this.#carryOut(this.conductor.undecodable(device, reason, size, door, this.#options.clock.now())).catch(() => undefined);
+  }
+
+  /** Lets time pass. Called by a timer of the driver, about once a second. */
+  async tick(): Promise<void> {
+    await this.#carryOut(this.conductor.tick(this.#options.clock.now()));
+    this.#snapshot();
+  }
+
+  async tagDevice(input: { device: string; add: readonly string[]; remove: readonly string[]; authority: Authority }): Promise<void> {
+    await this.#carryOut(tagDevice(this.conductor, input, this.#options.clock.now()));
+  }
+
+  async createCohort(input: { name: string; selector: Selector; authority: Authority }): Promise<void> {
+    await this.#carryOut(createCohort(this.conductor, input, this.#options.clock.now()));
+  }
+
+  /** Checks, stores and records a release. Nothing is recorded when one artifact is refused. */
+  async createRelease(input: ReleaseInput): Promise<ReleaseRecord> {
+    const artifacts = inspectRelease(this.conductor, input, this.#options.keys);
+    for (const artifact of input.artifacts) {
+      await this.#options.artifacts.put(artifact.bytes);
+    }
+    // Somebody may have taken the id while the bytes were stored.
+    inspectRelease(this.conductor, { ...input, artifacts: input.artifacts }, this.#options.keys);
+    await this.#carryOut(createRelease(this.conductor, input, artifacts, this.#options.clock.now()));
+    return releaseOf(this.conductor, input.id);
+  }
+
+  planRollout(input: RolloutInput): Membership {
+    return planRollout(this.conductor, input);
+  }
+
+  async startRollout(input: RolloutInput): Promise<{ readonly id: RolloutId; readonly membership: Membership }> {
+    const { id, membership, outcome } = startRollout(this.conductor, input, this.#options.clock.now());
+    await this.#carryOut(outcome);
+    return { id, membership };
+  }
+
+  async orderRollout(id: string, order: RolloutCommand): Promise<void> {
+    await this.#carryOut(this.conductor.order(rolloutId(id), order, this.#options.clock.now()));
+  }
+
+  /** Stores what is folded and closes links and log. */
+  async close(): Promise<void> {
+    for (const link of this.#links.values()) {
+      await link.close();
+    }
+    await Promise.allSettled(this.#sending.values());
+    if (this.#failed === undefined) {
+      await this.#options.log.durable();
+      this.#snapshot(true);
+    }
+    await this.#options.log.close();
+  }
+
+  /** Appends, waits until that is durable, and only then acts (I3). */
+  async #carryOut(outcome: Outcome): Promise<void> {
+    if (this.#failed !== undefined) {
+      throw this.#failed;
+    }
+    const { log } = this.#options;
+    if (outcome.entries.length > 0) {
+      try {
+        for (const entry of outcome.entries) {
+          log.append(entry);
+        }
+        await log.durable();
+      } catch (cause) {
+        this.#failed =
+          cause instanceof CoalmineError
+            ? cause
+            : new CoalmineError("store/write-failed", `the event log cannot be written: ${(cause as Error).message}`, { cause });
+        this.#options.warn?.(`${this.#failed.message}; no report is acknowledged and no offer sent until a restart`);
+        throw this.#failed;
+      }
+      this.#options.watch?.(outcome);
+    }
+    for (const effect of outcome.effects) {
+      this.#send(effect);
+    }
+  }
+
+  #send(effect: Effect): void {
+    const door = this.conductor.state.devices.get(effect.device)?.door;
+    const link = door === undefined ? undefined : this.#links.get(door);
+    if (link === undefined) {
+      this.#options.warn?.(`no link to ${effect.device} (door ${door ?? "unknown"}): ${effect.kind} not sent`);
+      return;
+    }
+    const earlier = this.#sending.get(effect.device) ?? Promise.resolve();
+    const sent = earlier
+      .then(() => (effect.kind === "clear" ? link.clear(effect.device) : link.send(effect.device, effect.command)))
+      .catch((error: unknown) => {
+        this.#options.warn?.(`${effect.kind} to ${effect.device} failed: ${(error as Error).message}`);
+      })
+      .then(() => {
+        if (this.#sending.get(effect.device) === sent) {
+          this.#sending.delete(effect.device);
+        }
+      });
+    this.#sending.set(effect.device, sent);
+  }
+
+  #snapshot(force = false): void {
+    const { log, snapshotEvery = 20_000 } = this.#options;
+    const waited = log.length - this.#snapshotAt;
+    if (waited > 0 && (force || waited >= snapshotEvery)) {
+      log.saveSnapshot(log.length, writeSnapshot(this.conductor.state));
+      this.#snapshotAt = log.length;
+    }
+  }
+}

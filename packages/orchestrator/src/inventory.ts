@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { DeviceId, Instant, Millis } from "@coalmine/core";
+import { Seconds } from "@coalmine/core";
+import type { Attempt, Hardware, Report } from "@coalmine/protocol";
+import { hex } from "./entry.ts";
+import type { Door } from "./ports.ts";
+
+/** Reports seen of one boot: everything up to `high`, but for the gaps whose bits are unset in `window`. */
+interface BootWindow {
+  boot: number;
+  high: number;
+  /** Bit i: sequence `high - i` was seen (i from 0 to 31). */
+  window: number;
+}
+
+export interface KnownAttempt {
+  readonly offer: number;
+  readonly target: string;
+  readonly outcome: Attempt["outcome"];
+  readonly ran: boolean;
+  readonly resetCause: string;
+}
+
+/** What the orchestrator knows of one device. Plain data. */
+export interface DeviceRecord {
+  readonly id: DeviceId;
+  door: Door;
+  firstSeen: Instant;
+  lastSeen: Instant;
+  hardware: Hardware | null;
+  /** Hash (hex), version and build of the running image; null until the first hello. */
+  running: { imageHash: string; version: string; buildId: string; confirmed: boolean } | null;
+  slot1: { imageHash: string; version: string } | null;
+  attempt: KnownAttempt | null;
+  resetCause: string;
+  interval: Millis;
+  battery: number | null;
+  metrics: Readonly<Record<string, number>>;
+  attributes: Readonly<Record<string, string>>;
+  tags: string[];
+  storageSchema: number;
+  boots: BootWindow[];
+  crashes: number;
+  reports: number;
+  /** Releases this device reverted or refused: not offered to it again (R36). */
+  quarantined: string[];
+}
+
+export function newDevice(id: DeviceId, door: Door, at: Instant): DeviceRecord {
+  return {
+    id,
+    door,
+    firstSeen: at,
+    lastSeen: at,
+    hardware: null,
+    running: null,
+    slot1: null,
+    attempt: null,
+    resetCause: "unknown",
+    interval: Seconds(900),
+    battery: null,
+    metrics: {},
+    attributes: {},
+    tags: [],
+    storageSchema: 0,
+    boots: [],
+    crashes: 0,
+    reports: 0,
+    quarantined: [],
+  };
+}
+
+export type Freshness =
+  /** Newer than everything so far. */
+  | "new"
+  /** Not seen before, but something newer was: evidence, yet no state. */
+  | "late"
+  | "duplicate";
+
+const bootsKept = 4;
+
+/** Recognises duplicates by (boot, sequence) and notes the report as seen (R52). Redelivery is harmless however often it happens. */
+export function note(device: DeviceRecord, report: Pick<Report, "boot" | "sequence">): Freshness {
+  const newest = device.boots[0];
+  if (newest === undefined || report.boot > newest.boot) {
+    device.boots.unshift({ boot: report.boot, high: report.sequence, window: 1 });
+    device.boots.length = Math.min(device.boots.length, bootsKept);
+    return "new";
+  }
+  const known = device.boots.find((entry) => entry.boot === report.boot);
+  if (known === undefined) {
+    const oldest = device.boots.at(-1) as BootWindow;
+    if (device.boots.length >= bootsKept && report.boot < oldest.boot) {
+      return "duplicate"; // older than what is remembered: safer to drop than to count twice
+    }
+    device.boots.push({ boot: report.boot, high: report.sequence, window: 1 });
+    device.boots.sort((a, b) => b.boot - a.boot);
+    device.boots.length = Math.min(device.boots.length, bootsKept);
+    return "late";
+  }
+  const ahead = report.sequence - known.high;
+  if (ahead > 0) {
+    known.window = ahead >= 32 ? 1 : ((known.window << ahead) | 1) >>> 0;
+    known.high = report.sequence;
+    return known === newest ? "new" : "late";
+  }
+  if (ahead <= -32) {
+    return "duplicate";
+  }
+  const bit = (1 << -ahead) >>> 0;
+  if ((known.window & bit) !== 0) {
+    return "duplicate";
+  }
+  known.window = (known.window | bit) >>> 0;
+  return "late";
+}
+
+/** Folds a report into what is known of the device. Late ones only add to counts. */
+export function learn(device: DeviceRecord, report: Report, freshness: "new" | "late", door: Door, at: Instant): void {
+  device.reports += 1;
+  device.lastSeen = at;
+  device.door = door;
+  const { body } = report;
+  if (body.kind === "crash") {
+    device.crashes += 1;
+  }
+  if (freshness === "late") {
+    return;
+  }
+  switch (body.kind) {
+    case "hello":
+      device.hardware = body.hardware;
+      device.running = {
+        imageHash: hex(body.running.imageHash),
+        version: body.running.version,
+        buildId: hex(body.running.buildId),
+        confirmed: body.running.confirmed,
+      };
+      device.slot1 = body.slot1 === null ? null : { imageHash: hex(body.slot1.imageHash), version: body.slot1.version };
+      device.attempt = body.attempt === null ? null : knownAttempt(body.attempt);
+      device.resetCause = body.resetCause;
+      device.interval = Seconds(Math.max(1, body.interval_s));
+      device.attributes = body.attributes;
+      device.storageSchema = body.storageSchema;
+      break;
+    case "heartbeat": {
+      const imageHash = hex(body.imageHash);
+      if (device.running === null || device.running.imageHash !== imageHash) {
+        // Its hello is missing; the hash is enough to go on, the rest is asked for.
+        device.running = { imageHash, version: "", buildId: "", confirmed: body.confirmed };
+      } else {
+        device.running.confirmed = body.confirmed;
+      }
+      device.battery = body.battery;
+      device.metrics = body.metrics;
+      break;
+    }
+    case "result":
+      device.attempt = knownAttempt(body.attempt);
+      break;
+    case "progress":
+    case "deferred":
+    case "crash":
+    case "log":
+      break;
+  }
+}
+
+function knownAttempt(attempt: Attempt): KnownAttempt {
+  return {
+    offer: attempt.offer,
+    target: hex(attempt.target),
+    outcome: attempt.outcome,
+    ran: attempt.ran,
+    resetCause: attempt.resetCause,
+  };
+}
+
+/** The value of a dimension of the strata for a device; "unknown" when it has not said. */
+export function dimension(device: DeviceRecord, name: string): string {
+  switch (name) {
+    case "hardware":
+      return device.hardware === null ? "unknown" : device.hardware.revision || device.hardware.board;
+    case "board":
+      return device.hardware?.board ?? "unknown";
+    case "firmware":
+      return device.running?.version || "unknown";
+    default:
+      return device.attributes[name] ?? "unknown";
+  }
+}

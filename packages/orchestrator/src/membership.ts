@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  CoalmineError,
+  type DeviceId,
+  fits,
+  isActive,
+  type Member,
+  memberOf,
+  type Plan,
+  type Rollout,
+  stageCounts,
+} from "@coalmine/core";
+import { drawStratified, hashOrder, type Representativeness, representativeness } from "@coalmine/evidence";
+import type { ReleaseArtifact, Selector } from "./entry.ts";
+import { type DeviceRecord, dimension } from "./inventory.ts";
+import { resolve } from "./selector.ts";
+
+export interface ReleaseRecord {
+  readonly id: string;
+  readonly version: string;
+  readonly artifacts: readonly ReleaseArtifact[];
+  readonly notes: string;
+  /** Why it is barred; null when it may be offered. */
+  barred: string | null;
+}
+
+export interface Excluded {
+  readonly device: DeviceId;
+  readonly reason: string;
+}
+
+/** What starting a rollout would do, before it does. */
+export interface Membership {
+  readonly members: readonly Member[];
+  readonly excluded: readonly Excluded[];
+  readonly stages: readonly { readonly name: string; readonly size: number }[];
+  readonly representativeness: Representativeness;
+  readonly warnings: readonly string[];
+}
+
+/** The artifact of a release that fits a device, or undefined: unknown hardware never fits (I6). */
+export function artifactFor(release: ReleaseRecord, device: DeviceRecord): ReleaseArtifact | undefined {
+  const { hardware } = device;
+  return hardware === null ? undefined : release.artifacts.find((artifact) => fits(artifact.variant, hardware));
+}
+
+/** The device's cell of the declared dimensions. */
+export function stratumOf(plan: Plan, device: DeviceRecord): string {
+  return plan.strata.map((name) => dimension(device, name)).join("|") || "all";
+}
+
+/**
+ * Freezes who takes part and in which stage (R2, R4, R5). Same inventory, release and seed: same answer.
+ * Throws `rollout/...` for an overlap (R3), an empty population (R7) or a canary that represents nobody (R6).
+ */
+export function freeze(options: {
+  readonly devices: ReadonlyMap<DeviceId, DeviceRecord>;
+  readonly selector: Selector;
+  readonly release: ReleaseRecord;
+  readonly plan: Plan;
+  readonly seed: number;
+  readonly rollouts: Iterable<Rollout>;
+}): Membership {
+  const { devices, plan, release } = options;
+  const chosen = resolve(options.selector, devices.values());
+  const excluded: Excluded[] = [];
+  const population: DeviceRecord[] = [];
+  for (const id of chosen) {
+    const device = devices.get(id) as DeviceRecord;
+    const reason = unfit(release, device);
+    if (reason === undefined) {
+      population.push(device);
+    } else {
+      excluded.push({ device: id, reason });
+    }
+  }
+  refuseOverlap(population, options.rollouts);
+  if (population.length === 0) {
+    const why = excluded[0] === undefined ? "the selector matches no device" : `${excluded.length} devices excluded, the first because ${excluded[0].reason}`;
+    throw new CoalmineError("rollout/empty", `no device can take release ${release.id}: ${why}`);
+  }
+  const counts = stageCounts(plan, population.length);
+  const seed = `${release.id}:${options.seed}`;
+  const stratum = new Map(population.map((device) => [device.id as string, stratumOf(plan, device)]));
+  const canary = chooseCanary(plan, population, stratum, counts[0] as number, seed);
+  const canarySet = new Set<string>(canary);
+  const rest = hashOrder(seed, population.map((device) => device.id).filter((id) => !canarySet.has(id)));
+  const order = [...canary, ...rest] as DeviceId[];
+  const members: Member[] = [];
+  let position = 0;
+  for (const [stage, count] of counts.entries()) {
+    for (let i = 0; i < count; i += 1, position += 1) {
+      const device = devices.get(order[position] as DeviceId) as DeviceRecord;
+      members.push({
+        device: device.id,
+        stage,
+        stratum: stratum.get(device.id) as string,
+        heardAt: device.lastSeen,
+        interval: device.interval,
+      });
+    }
+  }
+  const report = representativeness(countBy(population.map((device) => stratum.get(device.id) as string)), countBy(canary.map((id) => stratum.get(id) as string)));
+  const warnings = cover(plan, report, canary.map((id) => devices.get(id as DeviceId) as DeviceRecord), population);
+  return {
+    members,
+    excluded,
+    stages: plan.stages.map((stage, index) => ({ name: stage.name, size: counts[index] as number })),
+    representativeness: report,
+    warnings,
+  };
+}
+
+function unfit(release: ReleaseRecord, device: DeviceRecord): string | undefined {
+  const artifact = artifactFor(release, device);
+  if (device.hardware === null) {
+    return "it has not said what hardware it is";
+  }
+  if (artifact === undefined) {
+    return `release ${release.id} has no artifact for ${device.hardware.board} ${device.hardware.revision} (${device.hardware.partitionMap})`;
+  }
+  if (artifact.size > device.hardware.slotSize) {
+    return `the artifact of ${artifact.size} bytes does not fit its slot of ${device.hardware.slotSize}`;
+  }
+  if (device.running?.imageHash === artifact.imageHash) {
+    return `it already runs ${release.version}`;
+  }
+  if (device.quarantined.includes(release.id)) {
+    return `release ${release.id} is quarantined for it: it reverted or refused it before`;
+  }
+  return undefined;
+}
+
+function refuseOverlap(population: readonly DeviceRecord[], rollouts: Iterable<Rollout>): void {
+  for (const rollout of rollouts) {
+    if (!isActive(rollout)) {
+      continue;
+    }
+    const shared = population.filter((device) => memberOf(rollout, device.id) !== undefined).map((device) => device.id);
+    if (shared.length > 0) {
+      const shown = shared.slice(0, 10).join(", ");
+      throw new CoalmineError(
+        "rollout/overlap",
+        `${shared.length} devices are in rollout ${rollout.id}, which is ${rollout.status}: ${shown}${shared.length > 10 ? ", ..." : ""}; ` +
+          "abort it first, or choose other devices",
+      );
+    }
+  }
+}
+
+function chooseCanary(
+  plan: Plan,
+  population: readonly DeviceRecord[],
+  stratum: ReadonlyMap<string, string>,
+  count: number,
+  seed: string,
+): string[] {
+  const first = plan.stages[0]?.size;
+  if (first?.kind === "devices") {
+    const known = new Set<string>(population.map((device) => device.id));
+    const absent = first.ids.filter((id) => !known.has(id));
+    if (absent.length > 0) {
+      throw new CoalmineError("rollout/canary", `the canary names devices that cannot take part: ${absent.slice(0, 10).join(", ")}`);
+    }
+    return [...first.ids];
+  }
+  const draw = drawStratified(
+    population.map((device) => ({ id: device.id, stratum: stratum.get(device.id) as string })),
+    { seed, canaries: count, controls: 0, minPerStratum: 1 },
+  );
+  return [...draw.canary];
+}
+
+function countBy(keys: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const key of keys) {
+    counts[key] = (counts[key] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** R6: strata without a canary, and canaries that all sit in the laboratory. */
+function cover(plan: Plan, report: Representativeness, canaries: readonly DeviceRecord[], population: readonly DeviceRecord[]): string[] {
+  const problems: string[] = [];
+  for (const cell of report.strata) {
+    if (cell.canary === 0 && cell.fleet / population.length >= plan.strataCoverMin) {
+      problems.push(`stratum ${cell.stratum} holds ${cell.fleet} of ${population.length} devices and has no canary`);
+    }
+  }
+  const isLab = (device: DeviceRecord): boolean => dimension(device, "site") === "lab";
+  if (canaries.every(isLab) && !population.every(isLab)) {
+    problems.push("all canaries are lab devices, and the fleet is not");
+  }
+  if (problems.length > 0 && plan.representativeness === "require") {
+    throw new CoalmineError(
+      "rollout/not-representative",
+      `the canary does not represent the fleet: ${problems.join("; ")}; enlarge the canary, declare fewer strata, or set "representativeness: warn"`,
+    );
+  }
+  return problems;
+}

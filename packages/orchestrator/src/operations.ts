@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// What operators do, checked against the state and turned into records. Synchronous: the driver makes them durable.
+import {
+  type Authority,
+  CoalmineError,
+  type Decision,
+
+  type Digest,
+  deviceId,
+  type Instant,
+  type Plan,
+  type ReleaseId,
+  releaseId,
+  type RolloutId,
+  rolloutId,
+  type Variant,
+  variantKey,
+} from "@coalmine/core";
+import { formatVersion, parseImage, type PublicKey, verifyImage } from "@coalmine/mcuboot";
+import { createHash } from "node:crypto";
+import type { Conductor, Outcome } from "./conductor.ts";
+import { hex, type ReleaseArtifact, type Selector } from "./entry.ts";
+import { freeze, type Membership, type ReleaseRecord } from "./membership.ts";
+
+/** A file offered for one variant. */
+export interface ArtifactInput {
+  readonly variant: Variant;
+  readonly bytes: Uint8Array;
+}
+
+/** Largest artifact taken in. */
+export const artifactBytesMax = 16 * 1024 * 1024;
+
+function checkAuthority(authority: Authority, what: string): void {
+  if (authority.by.trim() === "" || authority.by.length > 64) {
+    throw new CoalmineError("audit/who", `${what} needs the name of the person or job that asks for it (1 to 64 characters)`);
+  }
+  if (authority.reason.length > 500) {
+    throw new CoalmineError("audit/why", `${what}: the reason is longer than 500 characters`);
+  }
+}
+
+const label = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,31}$/;
+
+export function tagDevice(conductor: Conductor, input: { device: string; add: readonly string[]; remove: readonly string[]; authority: Authority }, at: Instant): Outcome {
+  checkAuthority(input.authority, "tagging a device");
+  const device = deviceId(input.device);
+  const known = conductor.state.devices.get(device);
+  if (known === undefined) {
+    throw new CoalmineError("device/unknown", `no device ${device} has reported yet`);
+  }
+  for (const tag of [...input.add, ...input.remove]) {
+    if (!label.test(tag)) {
+      throw new CoalmineError("device/tag", `tag ${JSON.stringify(tag)} is not 1 to 32 of A-Z a-z 0-9 . _ : -`);
+    }
+  }
+  if (new Set([...known.tags, ...input.add]).size > 32) {
+    throw new CoalmineError("device/tags", `device ${device} would have more than 32 tags`);
+  }
+  return conductor.change({ type: "device-tagged", device, add: input.add, remove: input.remove, authority: input.authority }, at);
+}
+
+export function createCohort(conductor: Conductor, input: { name: string; selector: Selector; authority: Authority }, at: Instant): Outcome {
+  checkAuthority(input.authority, "creating a cohort");
+  if (!label.test(input.name)) {
+    throw new CoalmineError("cohort/name", `cohort name ${JSON.stringify(input.name)} is not 1 to 32 of A-Z a-z 0-9 . _ : -`);
+  }
+  if (conductor.state.cohorts.has(input.name)) {
+    throw new CoalmineError("cohort/exists", `cohort ${input.name} exists; cohorts do not change, choose another name`);
+  }
+  for (const id of input.selector.ids ?? []) {
+    deviceId(id);
+  }
+  return conductor.change({ type: "cohort-created", name: input.name, selector: input.selector, authority: input.authority }, at);
+}
+
+/** What one file says of itself, or why it is refused (R13): magic, structure, signature by a trusted key, size. */
+export function inspectArtifact(input: ArtifactInput, keys: readonly PublicKey[]): ReleaseArtifact {
+  const { bytes, variant } = input;
+  const where = `artifact for ${variantKey(variant)}`;
+  if (variant.board === "" || variant.partitionMap === "") {
+    throw new CoalmineError("artifact/variant", `${where}: board and partition map must be named`);
+  }
+  if (bytes.length > artifactBytesMax) {
+    throw new CoalmineError("artifact/size", `${where}: ${bytes.length} bytes are more than ${artifactBytesMax}`);
+  }
+  const image = parseImage(bytes);
+  if (image.kind === "malformed") {
+    throw new CoalmineError("artifact/malformed", `${where}: ${image.reason} (at byte ${image.offset})`);
+  }
+  if (keys.length === 0) {
+    throw new CoalmineError("artifact/no-key", `${where}: no trusted public key is configured, so no signature can be checked; start with --key PUBLIC.pem`);
+  }
+  const verified = verifyImage(bytes, keys);
+  if (!verified.ok) {
+    throw new CoalmineError("artifact/refused", `${where}: ${verified.reason}`);
+  }
+  const imageHash = hex(verified.imageHash);
+  return {
+    variant,
+    digest: createHash("sha256").update(bytes).digest("hex") as Digest,
+    imageHash,
+    buildId: imageHash.slice(0, 40),
+    size: bytes.length,
+    version: formatVersion(verified.version),
+  };
+}
+
+export interface ReleaseInput {
+  readonly id: string;
+  readonly artifacts: readonly ArtifactInput[];
+  readonly notes?: string | undefined;
+  readonly authority: Authority;
+}
+
+/** Checks the artifacts of a new release. The caller stores their bytes before it records the release. */
+export function inspectRelease(conductor: Conductor, input: ReleaseInput, keys: readonly PublicKey[]): ReleaseArtifact[] {
+  checkAuthority(input.authority, "creating a release");
+  const id = releaseId(input.id);
+  if (conductor.state.releases.has(id)) {
+    throw new CoalmineError("release/exists", `release ${id} exists; releases do not change, choose another id`);
+  }
+  if (input.artifacts.length === 0) {
+    throw new CoalmineError("release/empty", `release ${id} has no artifact`);
+  }
+  const artifacts = input.artifacts.map((artifact) => inspectArtifact(artifact, keys));
+  const variants = new Set(artifacts.map((artifact) => variantKey(artifact.variant)));
+  if (variants.size < artifacts.length) {
+    throw new CoalmineError("release/variant-twice", `release ${id} has two artifacts for one variant`);
+  }
+  const versions = new Set(artifacts.map((artifact) => artifact.version));
+  if (versions.size > 1) {
+    throw new CoalmineError("release/versions", `release ${id} mixes versions ${[...versions].join(" and ")}`);
+  }
+  return artifacts;
+}
+
+export function createRelease(conductor: Conductor, input: ReleaseInput, artifacts: readonly ReleaseArtifact[], at: Instant): Outcome {
+  const [first] = artifacts;
+  if (first === undefined) {
+    throw new CoalmineError("release/empty", `release ${input.id} has no artifact`);
+  }
+  return conductor.change(
+    {
+      type: "release-created",
+      release: releaseId(input.id),
+      version: first.version,
+      artifacts,
+      notes: input.notes ?? "",
+      authority: input.authority,
+    },
+    at,
+  );
+}
+
+export interface RolloutInput {
+  readonly id?: string | undefined;
+  readonly release: string;
+  /** A saved cohort, or a selector; neither means every device. */
+  readonly cohort?: string | undefined;
+  readonly selector?: Selector | undefined;
+  readonly plan: Plan;
+  readonly seed: number;
+  /** Lifts a bar on the release, by name and reason. */
+  readonly override?: boolean | undefined;
+  readonly authority: Authority;
+}
+
+export function releaseOf(conductor: Conductor, id: string): ReleaseRecord {
+  const release = conductor.state.releases.get(id as ReleaseId);
+  if (release === undefined) {
+    throw new CoalmineError("release/unknown", `there is no release ${id}; known: ${[...conductor.state.releases.keys()].join(", ") || "none"}`);
+  }
+  return release;
+}
+
+export function selectorOf(conductor: Conductor, input: Pick<RolloutInput, "cohort" | "selector">): Selector {
+  if (input.cohort === undefined) {
+    return input.selector ?? {};
+  }
+  const selector = conductor.state.cohorts.get(input.cohort);
+  if (selector === undefined) {
+    throw new CoalmineError("cohort/unknown", `there is no cohort ${input.cohort}; known: ${[...conductor.state.cohorts.keys()].join(", ") || "none"}`);
+  }
+  return selector;
+}
+
+/** Who would take part and in which stage: `rollout plan`. Changes nothing. */
+export function planRollout(conductor: Conductor, input: RolloutInput): Membership {
+  return freeze({
+    devices: conductor.state.devices,
+    selector: selectorOf(conductor, input),
+    release: releaseOf(conductor, input.release),
+    plan: input.plan,
+    seed: input.seed,
+    rollouts: conductor.state.rollouts.values(),
+  });
+}
+
+/** Starts a rollout: membership is frozen, and the first stage opens. */
+export function startRollout(conductor: Conductor, input: RolloutInput, at: Instant): { readonly id: RolloutId; readonly membership: Membership; readonly outcome: Outcome } {
+  checkAuthority(input.authority, "starting a rollout");
+  const release = releaseOf(conductor, input.release);
+  if (release.barred !== null && input.override !== true) {
+    throw new CoalmineError("release/barred", `release ${release.id} is barred: ${release.barred}; start with an override and a reason to lift it`);
+  }
+  const id = rolloutId(input.id ?? nextRolloutId(conductor));
+  if (conductor.state.rollouts.has(id)) {
+    throw new CoalmineError("rollout/exists", `rollout ${id} exists; choose another id`);
+  }
+  const membership = planRollout(conductor, input);
+  const decision: Extract<Decision, { type: "rollout-started" }> = {
+    type: "rollout-started",
+    rollout: id,
+    release: release.id as ReleaseId,
+    plan: input.plan,
+    seed: input.seed,
+    offerBase: conductor.state.nextOfferBase,
+    members: membership.members,
+    authority: input.authority,
+  };
+  const unbar =
+    release.barred === null
+      ? { entries: [], effects: [] }
+      : conductor.change({ type: "release-unbarred", release: release.id as ReleaseId, authority: input.authority }, at);
+  const started = conductor.start(decision, at);
+  return { id, membership, outcome: { entries: [...unbar.entries, ...started.entries], effects: started.effects } };
+}
+
+function nextRolloutId(conductor: Conductor): string {
+  for (let n = conductor.state.rollouts.size + 1; ; n += 1) {
+    if (!conductor.state.rollouts.has(`r${n}` as RolloutId)) {
+      return `r${n}`;
+    }
+  }
+}
+

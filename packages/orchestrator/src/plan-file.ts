@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CoalmineError, type Criterion, checkPlan, Hours, type Millis, Minutes, type Plan, parseDuration, Seconds, type StageSpec } from "@coalmine/core";
+import { parseDocument } from "yaml";
+import { z } from "zod";
+
+/** Largest plan, fleet or scenario document, in characters. */
+export const documentCharsMax = 64 * 1024;
+
+/**
+ * Reads a YAML document as plain data. Refuses what a configuration file never needs: more than 64 KiB, aliases
+ * (and with them alias bombs), tags, duplicate keys. Throws `yaml/...` with line and column.
+ */
+export function readYaml(text: string, source: string): unknown {
+  if (text.length > documentCharsMax) {
+    throw new CoalmineError("yaml/size", `${source}: ${text.length} characters are more than ${documentCharsMax}`);
+  }
+  const document = parseDocument(text, { uniqueKeys: true, strict: true, prettyErrors: true });
+  const problem = document.errors[0];
+  if (problem !== undefined) {
+    throw new CoalmineError("yaml/syntax", `${source}: ${problem.message.split("\n")[0]}`);
+  }
+  try {
+    return document.toJS({ maxAliasCount: 0 }) as unknown;
+  } catch (cause) {
+    throw new CoalmineError("yaml/alias", `${source}: aliases (*name) are not allowed; write the value out`, { cause });
+  }
+}
+
+/** Throws `code` with one line for each problem, each naming its field. */
+export function checkShape<T>(schema: z.ZodType<T>, value: unknown, options: { readonly code: string; readonly source: string }): T {
+  const result = schema.safeParse(value);
+  if (result.success) {
+    return result.data;
+  }
+  const lines = result.error.issues.slice(0, 10).map((issue) => `${issue.path.length === 0 ? "document" : issue.path.join(".")}: ${issue.message}`);
+  throw new CoalmineError(options.code, `${options.source}: ${lines.join("; ")}`);
+}
+
+const duration = z.string().transform((text, context): Millis => {
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    context.addIssue({ code: "custom", message: (error as Error).message });
+    return z.NEVER;
+  }
+});
+
+const share = z.union([z.string(), z.number()]).transform((value, context): number => {
+  if (typeof value === "number") {
+    if (value >= 0 && value <= 1) {
+      return value;
+    }
+  } else {
+    const match = /^(\d+(?:\.\d+)?)\s*%$/.exec(value.trim());
+    if (match !== null && Number(match[1]) <= 100) {
+      return Number(match[1]) / 100;
+    }
+  }
+  context.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not a share: write 98% or 0.98` });
+  return z.NEVER;
+});
+
+const stage = z.union([
+  z.string(),
+  z.number(),
+  z.strictObject({
+    name: z.string().min(1).max(64).optional(),
+    percent: z.number().optional(),
+    count: z.number().optional(),
+    devices: z.array(z.string()).optional(),
+  }),
+]);
+
+/** Criteria this version can judge, with the bounds used when a plan names only the metric. */
+const metrics: Readonly<Record<string, { readonly min?: number; readonly max?: number }>> = {
+  "boot-confirmation": { min: 0.95 },
+  "crash-free-devices": { min: 0.95 },
+};
+
+const criterion = z.strictObject({
+  min: share.optional(),
+  max: share.optional(),
+  minSample: z.int().min(1).default(5),
+  missingData: z.enum(["fail", "hold", "ignore"]).default("fail"),
+  critical: z.boolean().default(false),
+  dryRun: z.boolean().default(false),
+  weight: z.number().positive().default(1),
+});
+
+const planShape = z.strictObject({
+  version: z.literal(1).default(1),
+  name: z.string().min(1).max(64).default("plan"),
+  stages: z.array(stage).min(1, "a plan needs at least one stage").max(32).default([{ name: "canary", count: 10 }, "10%", "50%", "100%"]),
+  partial: z.boolean().default(false),
+  strata: z.array(z.string().min(1).max(32)).max(6).default(["hardware", "connectivity", "firmware"]),
+  representativeness: z.enum(["require", "warn"]).default("require"),
+  strataCoverMin: share.default(0.1),
+  offers: z
+    .strictObject({ perMinute: z.number().positive().max(1_000_000).default(600), jitter: duration.default(Seconds(60)) })
+    .prefault({}),
+  soak: z
+    .union([
+      duration.transform((min) => ({ min, max: undefined, deviceHoursMin: 0, dutyCycles: 3 })),
+      z.strictObject({
+        min: duration.default(Hours(24)),
+        max: duration.optional(),
+        deviceHoursMin: z.number().min(0).default(0),
+        dutyCycles: z.number().min(0).max(100).default(3),
+      }),
+    ])
+    .prefault({}),
+  updateDeadline: duration.default(Hours(4)),
+  confirm: z
+    .strictObject({
+      minUptime: duration.default(Seconds(60)),
+      deadline: duration.default(Minutes(15)),
+      serverContact: z.boolean().default(true),
+    })
+    .prefault({}),
+  silence: z.strictObject({ floor: duration.default(Minutes(15)), intervals: z.number().min(1).max(100).default(3) }).prefault({}),
+  resolvedMin: share.default(0.95),
+  gates: z.union([z.literal("default"), z.record(z.string(), criterion.nullable())], {
+    error: 'a plan without success criteria does not start: write "gates: default", or name metrics such as boot-confirmation with their bounds',
+  }),
+});
+
+/** Plan data from anything JSON-like. Throws `plan/...` naming the field. */
+export function planFromData(data: unknown, source = "plan"): Plan {
+  const shape = checkShape(planShape as z.ZodType<z.output<typeof planShape>>, data, { code: "plan/shape", source });
+  const gates =
+    shape.gates === "default"
+      ? Object.keys(metrics).map((metric) => criterionOf(metric, criterion.parse({})))
+      : Object.entries(shape.gates).map(([metric, given]) => criterionOf(metric, given ?? criterion.parse({})));
+  return checkPlan({
+    version: 1,
+    name: shape.name,
+    stages: shape.stages.map((entry, index) => stageOf(entry, index, source)),
+    partial: shape.partial,
+    strata: shape.strata,
+    representativeness: shape.representativeness,
+    strataCoverMin: shape.strataCoverMin,
+    offers: shape.offers,
+    soak: { ...shape.soak, max: shape.soak.max ?? ((shape.soak.min * 3) as Millis) },
+    updateDeadline: shape.updateDeadline,
+    confirm: shape.confirm,
+    silence: shape.silence,
+    resolvedMin: shape.resolvedMin,
+    gates,
+  });
+}
+
+/** Reads a plan file. Throws `yaml/...` or `plan/...` naming the place. */
+export function parsePlan(text: string, source = "plan"): Plan {
+  return planFromData(readYaml(text, source), source);
+}
+
+function criterionOf(metric: string, given: z.output<typeof criterion>): Criterion {
+  const known = metrics[metric];
+  if (known === undefined) {
+    throw new CoalmineError("plan/metric", `gates.${metric}: unknown metric; this version judges ${Object.keys(metrics).join(", ")}`);
+  }
+  const { min, max, ...rest } = given;
+  const bounds = min === undefined && max === undefined ? known : { ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) };
+  return { metric, ...bounds, ...rest };
+}
+
+function stageOf(entry: z.output<typeof stage>, index: number, source: string): StageSpec {
+  const where = `${source}: stages.${index}`;
+  const bad = (why: string): never => {
+    throw new CoalmineError("plan/stage-size", `${where}: ${why}; write 10%, a number of devices, or {name, percent|count|devices}`);
+  };
+  if (typeof entry === "number") {
+    return { name: index === 0 ? "canary" : `${entry} devices`, size: { kind: "count", count: entry } };
+  }
+  if (typeof entry === "string") {
+    const match = /^(-?\d+(?:\.\d+)?)\s*%$/.exec(entry.trim());
+    if (match === null) {
+      return bad(`${JSON.stringify(entry)} is not a stage`);
+    }
+    return { name: index === 0 ? "canary" : `${match[1]}%`, size: { kind: "percent", percent: Number(match[1]) } };
+  }
+  const given = [entry.percent, entry.count, entry.devices].filter((value) => value !== undefined);
+  if (given.length !== 1) {
+    return bad(given.length === 0 ? "says no size" : "says more than one size");
+  }
+  if (entry.percent !== undefined) {
+    return { name: entry.name ?? (index === 0 ? "canary" : `${entry.percent}%`), size: { kind: "percent", percent: entry.percent } };
+  }
+  if (entry.count !== undefined) {
+    return { name: entry.name ?? (index === 0 ? "canary" : `${entry.count} devices`), size: { kind: "count", count: entry.count } };
+  }
+  return { name: entry.name ?? "canary", size: { kind: "devices", ids: entry.devices ?? [] } };
+}

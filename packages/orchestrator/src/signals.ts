@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+import { after, type Assignment, type Instant, Seconds, type Signal } from "@coalmine/core";
+import type { Attempt, Report } from "@coalmine/protocol";
+import { type DeviceRecord } from "./inventory.ts";
+import { hex, type ReleaseArtifact } from "./entry.ts";
+
+/**
+ * What one report means for the rollout a device takes part in. `artifact` is the one of the release that fits the
+ * device. A late report (something newer was seen) speaks of crashes and ends only.
+ */
+export function signalsOf(
+  device: DeviceRecord,
+  member: Assignment,
+  artifact: ReleaseArtifact | undefined,
+  report: Report,
+  freshness: "new" | "late",
+  at: Instant,
+): Signal[] {
+  const { body } = report;
+  const target = artifact?.imageHash ?? "";
+  const signals: Signal[] = [];
+  const fromAttempt = (attempt: Attempt, reason: string): void => {
+    if (attempt.offer !== member.offer || member.offer === 0) {
+      return;
+    }
+    if (attempt.outcome === "reverted" || attempt.outcome === "refused" || attempt.outcome === "failed") {
+      signals.push({ kind: "ended", outcome: attempt.outcome, reason: reason === "" ? endReason(attempt) : reason });
+    }
+  };
+  switch (body.kind) {
+    case "hello":
+      if (freshness === "late") {
+        break;
+      }
+      if (body.attempt !== null && hex(body.running.imageHash) !== target) {
+        fromAttempt(body.attempt, "");
+      }
+      signals.push({
+        kind: "heard",
+        interval: device.interval,
+        onRelease: hex(body.running.imageHash) === target,
+        confirmed: body.running.confirmed,
+        metrics: {},
+      });
+      break;
+    case "heartbeat":
+      if (freshness === "late") {
+        break;
+      }
+      signals.push({
+        kind: "heard",
+        interval: device.interval,
+        onRelease: hex(body.imageHash) === target,
+        confirmed: body.confirmed,
+        metrics: { ...body.metrics, linkUptime: body.linkUptime, ...(body.battery === null ? {} : { battery: body.battery }) },
+      });
+      break;
+    case "progress":
+      if (freshness === "late" || body.offer !== member.offer) {
+        break;
+      }
+      signals.push({ kind: "progress", state: body.state === "accepted" ? "downloading" : body.state });
+      break;
+    case "deferred":
+      if (freshness === "new" && body.offer === member.offer) {
+        signals.push({ kind: "deferred", reason: body.reason, until: after(at, Seconds(body.until_s)) });
+      }
+      break;
+    case "result":
+      if (body.attempt.outcome === "confirmed") {
+        // The running hash proves it; a result alone is a claim (R54).
+        break;
+      }
+      fromAttempt(body.attempt, body.reason === "" ? endReason(body.attempt) : body.reason);
+      break;
+    case "crash":
+      signals.push({
+        kind: "crash",
+        onRelease: hex(body.imageHash) === target,
+        signature: `${body.reason}@${body.pc.toString(16)}`,
+      });
+      break;
+    case "log":
+      break;
+  }
+  return signals;
+}
+
+function endReason(attempt: Attempt): string {
+  switch (attempt.outcome) {
+    case "reverted":
+      return attempt.ran
+        ? `reverted after a ${attempt.resetCause} reset on trial`
+        : "reverted without ever running: a reset between swap and first start";
+    case "refused":
+      return "refused by the bootloader: slot 1 was erased";
+    default:
+      return attempt.outcome;
+  }
+}
