@@ -87,6 +87,24 @@ const criterion = z.strictObject({
   weight: z.number().positive().default(1),
 });
 
+const noGates =
+  'a plan without success criteria does not start: write "gates: default", or name metrics such as boot-confirmation with their bounds';
+
+/** Short forms: `gates: default`, `soak: 24h`. */
+function expand(data: unknown): unknown {
+  if (typeof data !== "object" || data === null || Array.isArray(data)) {
+    return data;
+  }
+  const plan: Record<string, unknown> = { ...data };
+  if (plan["gates"] === "default") {
+    plan["gates"] = Object.fromEntries(Object.keys(metrics).map((metric) => [metric, null]));
+  }
+  if (typeof plan["soak"] === "string") {
+    plan["soak"] = { min: plan["soak"] };
+  }
+  return plan;
+}
+
 const planShape = z.strictObject({
   version: z.literal(1).default(1),
   name: z.string().min(1).max(64).default("plan"),
@@ -99,15 +117,12 @@ const planShape = z.strictObject({
     .strictObject({ perMinute: z.number().positive().max(1_000_000).default(600), jitter: duration.default(Seconds(60)) })
     .prefault({}),
   soak: z
-    .union([
-      duration.transform((min) => ({ min, max: undefined, deviceHoursMin: 0, dutyCycles: 3 })),
-      z.strictObject({
-        min: duration.default(Hours(24)),
-        max: duration.optional(),
-        deviceHoursMin: z.number().min(0).default(0),
-        dutyCycles: z.number().min(0).max(100).default(3),
-      }),
-    ])
+    .strictObject({
+      min: duration.default(Hours(24)),
+      max: duration.optional(),
+      deviceHoursMin: z.number().min(0).default(0),
+      dutyCycles: z.number().min(0).max(100).default(3),
+    })
     .prefault({}),
   updateDeadline: duration.default(Hours(4)),
   confirm: z
@@ -119,18 +134,15 @@ const planShape = z.strictObject({
     .prefault({}),
   silence: z.strictObject({ floor: duration.default(Minutes(15)), intervals: z.number().min(1).max(100).default(3) }).prefault({}),
   resolvedMin: share.default(0.95),
-  gates: z.union([z.literal("default"), z.record(z.string(), criterion.nullable())], {
-    error: 'a plan without success criteria does not start: write "gates: default", or name metrics such as boot-confirmation with their bounds',
+  gates: z.record(z.string(), criterion.nullable(), {
+    error: (issue) => (issue.input === undefined ? noGates : undefined),
   }),
 });
 
 /** Plan data from anything JSON-like. Throws `plan/...` naming the field. */
 export function planFromData(data: unknown, source = "plan"): Plan {
-  const shape = checkShape(planShape as z.ZodType<z.output<typeof planShape>>, data, { code: "plan/shape", source });
-  const gates =
-    shape.gates === "default"
-      ? Object.keys(metrics).map((metric) => criterionOf(metric, criterion.parse({})))
-      : Object.entries(shape.gates).map(([metric, given]) => criterionOf(metric, given ?? criterion.parse({})));
+  const shape = checkShape(planShape as z.ZodType<z.output<typeof planShape>>, expand(data), { code: "plan/shape", source });
+  const gates = Object.entries(shape.gates).map(([metric, given]) => criterionOf(metric, given ?? criterion.parse({})));
   return checkPlan({
     version: 1,
     name: shape.name,
