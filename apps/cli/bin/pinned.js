@@ -78,5 +78,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[2] !== un
   process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
   process.channel?.unref();
   process.argv.splice(1, 1);
-  await import(pathToFileURL(resolve(process.argv[1] ?? "")).href);
+  // Not awaited: a script that imports this file would wait for it, and it for the script.
+  void import(pathToFileURL(resolve(process.argv[1] ?? "")).href);
 }

@@ -127,8 +127,11 @@ function importFindings({ root, file, found, one, packages, isTest }: ImportSite
   return findings;
 }
 
-/** Code under src/ and bin/ is shipped; a bundler's configuration beside it is not. */
+/** Code under src/ and bin/ is shipped; the tools are not, nor is a bundler's configuration. */
 function isShipped(file: string, one: Placed): boolean {
+  if (one.layer === "tool") {
+    return false;
+  }
   return file.startsWith(`${one.folder}/src/`) || file.startsWith(`${one.folder}/bin/`);
 }
 
