@@ -6,8 +6,8 @@ export type Decoded<T> = { readonly kind: "ok"; readonly value: T } | Undecodabl
 /**
  * Bytes that are no message of ours.
  *
- * `reason` is one of a finite set of texts made of schema words only, so it is safe to log and may label a counter;
- * nothing the sender wrote gets into it. `offset` is where in the bytes the trouble starts.
+ * `reason` is `field: problem`, from a finite set made of schema words only: nothing the sender wrote gets into it, so it
+ * is safe to log and to count by. `offset` is where in the bytes the trouble starts.
  */
 export interface Undecodable {
   readonly kind: "undecodable";

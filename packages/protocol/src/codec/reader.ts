@@ -11,7 +11,7 @@
 // D3. Work and memory are bounded by the length of the message, which is checked first.
 // D4. The reason is made of schema words only; nothing of the sender's gets into it.
 import type { Decoded } from "../decoded.ts";
-import { limits } from "../limits.ts";
+import { isFactName, limits } from "../limits.ts";
 import { compareNames } from "./writer.ts";
 
 const UINT = 0;
@@ -233,7 +233,7 @@ export class Reader {
       if (this.failed) {
         break;
       }
-      if (!/^[A-Za-z][A-Za-z0-9._-]*$/.test(name)) {
+      if (!isFactName(name)) {
         this.fail(field, "not a name", start);
       } else if (name === last) {
         this.fail(field, "a name is repeated", start);

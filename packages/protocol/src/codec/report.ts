@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Decoded } from "../decoded.ts";
-import { limits } from "../limits.ts";
+import { isFactName, limits } from "../limits.ts";
 import type { Attempt, Hardware, Heartbeat, Hello, LogChunk, Report, ReportBody, SlotState } from "../report.ts";
 import { unreachable } from "@coalmine/core";
 import { Reader } from "./reader.ts";
@@ -292,7 +292,7 @@ function writeNames(field: string, entries: Readonly<Record<string, unknown>>): 
     throw new Error(`cannot encode ${field}: ${names.length} entries, at most ${limits.entries}`);
   }
   for (const name of names) {
-    if (!/^[A-Za-z][A-Za-z0-9._-]*$/.test(name)) {
+    if (!isFactName(name) && name.length <= limits.name) {
       throw new Error(`cannot encode ${field}: ${JSON.stringify(name)} is not a name`);
     }
   }

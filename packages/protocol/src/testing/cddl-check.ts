@@ -91,12 +91,12 @@ function mapMatches(schema: Schema, group: Group, pairs: readonly (readonly [Ite
   const counts = flat.map(() => 0);
   const keys = new Set<string>();
   for (const [key, value] of pairs) {
-    keys.add(identity(key));
     const index = flat.findIndex((member) => matches(schema, member.key, key));
     const member = flat[index];
     if (member === undefined || !matches(schema, member.value, value)) {
       return false;
     }
+    keys.add(identity(key));
     counts[index] = (counts[index] as number) + 1;
   }
   return (
