@@ -130,7 +130,7 @@ export type ReportBody = Hello | Heartbeat | Progress | Deferred | AttemptResult
 export interface Report {
   readonly boot: number;
   readonly sequence: number;
-  /** Seconds since that boot. */
+  /** Whole seconds since that boot, as every `_s` of a message. */
   readonly uptime_s: number;
   readonly body: ReportBody;
 }
