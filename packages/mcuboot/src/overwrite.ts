@@ -2,7 +2,7 @@
 import type { Loader, SwapStatus } from "./loader.ts";
 import { PRIMARY, SECONDARY, assertThat } from "./loader.ts";
 import { isEncrypted } from "./format.ts";
-import { pairedSize } from "./swap-scratch.ts";
+import { pairSectors } from "./swap-scratch.ts";
 import type { UpgradeMode } from "./swap-status.ts";
 import { trailerOffsets, writeMagic } from "./trailer.ts";
 import { imageSize, securityCounter } from "./validate.ts";
@@ -14,7 +14,7 @@ export const overwrite: UpgradeMode = {
   },
   slotsCompatible(loader) {
     const { maxImgSectors } = loader.config;
-    return loader.primary.sectors <= maxImgSectors && loader.secondary.sectors <= maxImgSectors && pairedSize(loader) !== undefined;
+    return loader.primary.sectors <= maxImgSectors && loader.secondary.sectors <= maxImgSectors && pairSectors(loader)?.exact === true;
   },
   maxImageSize(loader, area) {
     return trailerOffsets(loader.config, area).swapInfo;

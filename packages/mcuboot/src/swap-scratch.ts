@@ -32,18 +32,18 @@ export const swapScratch: SwapMachine = {
 
   slotsCompatible(loader) {
     const { maxImgSectors } = loader.config;
-    return loader.primary.sectors <= maxImgSectors && loader.secondary.sectors <= maxImgSectors && pairedSize(loader) !== undefined;
+    return loader.primary.sectors <= maxImgSectors && loader.secondary.sectors <= maxImgSectors && pairSectors(loader)?.exact === true;
   },
 
   maxImageSize(loader) {
-    const slotSize = pairedSize(loader);
-    if (slotSize === undefined) {
+    const paired = pairSectors(loader);
+    if (paired === undefined) {
       return 0;
     }
-    const trailer = loader.trailerSize;
-    const trailerOff = slotSize - trailer;
-    const end = Math.max(trailerSectorEnd(loader, PRIMARY), trailerSectorEnd(loader, SECONDARY));
-    const padding = Math.max(0, scratchTrailerSize(loader.config, loader.writeSize) - (end - trailerOff));
+    const trailerOff = paired.size - loader.trailerSize;
+    const inFirstSector = Math.max(trailerSectorEnd(loader, PRIMARY), trailerSectorEnd(loader, SECONDARY)) - trailerOff;
+    // Unsigned in the original: a negative part counts as a large one.
+    const padding = inFirstSector < 0 ? 0 : Math.max(0, scratchTrailerSize(loader.config, loader.writeSize) - inFirstSector);
     return (trailerOff - padding) >>> 0;
   },
 
@@ -114,8 +114,13 @@ function pastFirstChunk(loader: Loader, primary: TrailerState): boolean {
   return [0, 1, 2].every((cell) => statusCell(loader, loader.primary.area, cell) !== 0xff);
 }
 
-/** Bytes of both slots when their sectors pair up into equal groups that fit scratch; nothing when they do not. */
-export function pairedSize(loader: Loader): number | undefined {
+/**
+ * Walks both slots' sectors in step, so that groups of equal size (and, with scratch, no larger than it) form.
+ *
+ * `exact` is false when the walk ran past the end of the shorter slot. The original does not notice that: it reads on
+ * in its array of sectors, which is why some unequal layouts have a maximum image size and others have none.
+ */
+export function pairSectors(loader: Loader): { size: number; exact: boolean } | undefined {
   const pri = loader.primary;
   const sec = loader.secondary;
   const room = loader.scratch?.size;
@@ -126,30 +131,24 @@ export function pairedSize(loader: Loader): number | undefined {
   let total = 0;
   let smaller: "none" | "primary" | "secondary" = "none";
   while (i < pri.sectors || j < sec.sectors) {
-    const nextPri = i < pri.sectors ? pri.area.sectorSize[i] : undefined;
-    const nextSec = j < sec.sectors ? sec.area.sectorSize[j] : undefined;
-    if (priSize === secSize) {
-      if (nextPri === undefined || nextSec === undefined) {
+    const growPri = priSize <= secSize;
+    const growSec = secSize <= priSize;
+    if (growPri) {
+      const size = sectorInMemory(loader, PRIMARY, i++);
+      if (size === undefined || (!growSec && smaller === "secondary")) {
         return undefined;
       }
-      priSize += nextPri;
-      secSize += nextSec;
-      i++;
-      j++;
-    } else if (priSize < secSize) {
-      if (nextPri === undefined || smaller === "secondary") {
+      priSize += size;
+    }
+    if (growSec) {
+      const size = sectorInMemory(loader, SECONDARY, j++);
+      if (size === undefined || (!growPri && smaller === "primary")) {
         return undefined;
       }
-      priSize += nextPri;
-      smaller = "primary";
-      i++;
-    } else {
-      if (nextSec === undefined || smaller === "primary") {
-        return undefined;
-      }
-      secSize += nextSec;
-      smaller = "secondary";
-      j++;
+      secSize += size;
+    }
+    if (growPri !== growSec) {
+      smaller = growPri ? "primary" : "secondary";
     }
     // Overwriting needs no scratch, and the original then never starts a new group.
     if (room !== undefined && priSize === secSize) {
@@ -162,7 +161,28 @@ export function pairedSize(loader: Loader): number | undefined {
       smaller = "none";
     }
   }
-  return room === undefined ? Math.min(priSize, secSize) : total;
+  return { size: room === undefined ? Math.min(priSize, secSize) : total, exact: i === pri.sectors && j === sec.sectors };
+}
+
+/**
+ * Size of a sector as the original's array of sectors has it, beyond the end of a slot too: unused entries are 0, and
+ * behind the primaries' entries follow the secondaries' and the scratch area's. Nothing beyond the array.
+ */
+function sectorInMemory(loader: Loader, slot: SlotIndex, index: number): number | undefined {
+  const { maxImgSectors, images } = loader.config;
+  let run = slot * images + loader.image + Math.floor(index / maxImgSectors);
+  const within = index % maxImgSectors;
+  if (run >= 2 * images) {
+    run -= 2 * images;
+    return run > 0 || loader.scratch === undefined ? undefined : (loader.scratch.sectorSize[within] ?? 0);
+  }
+  const image = run % images;
+  // Later images' layouts are not read yet.
+  if (image > loader.image) {
+    return 0;
+  }
+  const other = loader.slots[image]?.[run < images ? PRIMARY : SECONDARY];
+  return within < (other?.sectors ?? 0) ? (other?.area.sectorSize[within] ?? 0) : 0;
 }
 
 /** Index of the first sector of a slot that holds trailer bytes. */

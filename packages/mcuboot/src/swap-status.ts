@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { equalBytes } from "./format.ts";
 import type { FlashArea } from "./geometry.ts";
 import type { Loader, SlotIndex, SwapStatus } from "./loader.ts";
 import { Swap, assertThat } from "./loader.ts";
+import type { TrailerState } from "./trailer.ts";
 import {
   SWAP_TYPE_NUMBER,
   readSwapInfoType,
@@ -16,7 +18,6 @@ import {
   writeSwapSize,
   writeTlvSizes,
 } from "./trailer.ts";
-import { equalBytes } from "./format.ts";
 
 /** What distinguishes one way of upgrading from another. Results named `ok` are false when flash refused or a range was bad. */
 export interface UpgradeMode {
@@ -175,14 +176,7 @@ export function setCopyDone(loader: Loader): boolean {
   return writeCopyDone(loader.config, loader.flash, loader.primary.area);
 }
 
-/** The number of a swap type in a trailer. */
-export function swapTypeNumber(type: string): number {
-  switch (type) {
-    case "test":
-    case "perm":
-    case "revert":
-      return SWAP_TYPE_NUMBER[type];
-    default:
-      return Swap.none;
-  }
+/** The number of a trailer's swap type. */
+export function swapTypeNumber(type: TrailerState["swapType"]): number {
+  return type === "unknown" ? 0 : SWAP_TYPE_NUMBER[type];
 }

@@ -13,17 +13,17 @@ export const ENC_KEY_BYTES = 16;
 
 export type Magic = "good" | "bad" | "unset";
 export type Flag = "set" | "bad" | "unset";
-export type SwapType = "none" | "test" | "perm" | "revert" | "fail" | "panic";
+export type SwapType = "none" | "test" | "perm" | "revert";
 
 /** Numbers of the swap types in a trailer's swap_info field. */
-export const SWAP_TYPE_NUMBER: Readonly<Record<"none" | "test" | "perm" | "revert", number>> = { none: 1, test: 2, perm: 3, revert: 4 };
-const SWAP_TYPES: readonly SwapType[] = ["none", "none", "test", "perm", "revert"];
+export const SWAP_TYPE_NUMBER: Readonly<Record<SwapType, number>> = { none: 1, test: 2, perm: 3, revert: 4 };
+const SWAP_TYPES = ["unknown", "none", "test", "perm", "revert"] as const;
 
 /** A slot's trailer as decoded by the bootloader. */
 export interface TrailerState {
   readonly magic: Magic;
-  /** What the swap that wrote this trailer was; informative, the next swap is not chosen by it. */
-  readonly swapType: SwapType;
+  /** What the swap that wrote this trailer was, used when resuming it; `unknown` is the value 0, which nobody writes. */
+  readonly swapType: SwapType | "unknown";
   readonly imageNum: number;
   readonly copyDone: Flag;
   readonly imageOk: Flag;
