@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run -s conform -- mcuboot|stats|coredump DIR [--json]`: reference data in a folder against our implementation.
 
+import { mcubootMain } from "./mcuboot-main.ts";
 import { conformStats } from "./stats.ts";
 
 const [what, dir] = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
@@ -29,6 +30,7 @@ function finish(result: Counted): never {
   process.exit(result.failures.length === 0 ? 0 : 1);
 }
 
+if (what === "mcuboot") process.exit(await mcubootMain(process.argv.slice(3)));
 if (dir === undefined) usage("a folder is missing");
 switch (what) {
   case "stats":
