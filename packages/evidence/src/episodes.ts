@@ -20,39 +20,42 @@ export interface Subject {
   readonly events: readonly number[];
 }
 
-interface Moment {
+/** What a moment does: 0 entry, 1 event, 2 exit. At one instant entries come first and exits last, so both ends of [enter, exit] count. */
+export type MomentRank = 0 | 1 | 2;
+
+/** One thing that happens to one device of one arm. */
+export interface Moment {
   readonly at: number;
-  readonly rank: 0 | 1 | 2;
-  readonly subject: Subject;
+  readonly rank: MomentRank;
+  readonly id: string;
+  readonly canary: 0 | 1;
 }
 
-/** Orders moments as invariant E4 demands. */
-function compareMoments(a: Moment, b: Moment): number {
-  return a.at - b.at || a.rank - b.rank || compareCodePoints(a.subject.id, b.subject.id);
+/** Orders moments as invariant E4 demands; a device that is in both arms at one instant comes as control first. */
+export function compareMoments(a: Moment, b: Moment): number {
+  return a.at - b.at || a.rank - b.rank || compareCodePoints(a.id, b.id) || a.canary - b.canary;
 }
 
 interface Standing {
   episodes: number;
-  last: number | null;
+  last: number;
   counted: boolean;
   open: boolean;
 }
 
-/** Numbers of devices at risk by earlier episodes: [canaries, controls] at each index. */
-type AtRisk = [number, number][];
-
 /**
- * The risk sets of one stratum. Feed moments in E4 order with {@link fold}; state is a few integers per device.
+ * The risk sets of one stratum. Feed moments in E4 order with {@link fold}: O(1) amortised, a few integers per device.
  *
  * With `quiet` = Infinity a device leaves after its first event: the silence gate's "first overdue".
  */
 export class RiskSets {
-  readonly events: RiskEvent[] = [];
   readonly #quiet: number;
-  readonly #standing = new Map<Subject, Standing>();
-  readonly #atRisk: AtRisk = [];
+  // One map per arm: index 0 controls, 1 canaries.
+  readonly #standing = [new Map<string, Standing>(), new Map<string, Standing>()] as const;
+  // Devices at risk by number of earlier episodes: [controls, canaries].
+  readonly #atRisk: [number, number][] = [];
   // Devices inside their quiet period, in order of their last event. Entries made stale by a later event are skipped.
-  #resting: { readonly subject: Subject; readonly last: number }[] = [];
+  #resting: { readonly standing: Standing; readonly canary: 0 | 1; readonly last: number }[] = [];
   #restingFrom = 0;
 
   constructor(quiet: number) {
@@ -61,31 +64,32 @@ export class RiskSets {
 
   /** Applies one moment; returns the evidence it carries, if any. */
   fold(moment: Moment): RiskEvent | undefined {
-    const { at, subject, rank } = moment;
-    if (rank === 0) {
-      const standing: Standing = { episodes: 0, last: null, counted: false, open: true };
-      this.#standing.set(subject, standing);
-      this.#count(subject, standing, true);
+    const { at, canary } = moment;
+    const standings = this.#standing[canary];
+    const standing = standings.get(moment.id);
+    if (moment.rank === 0) {
+      if (standing !== undefined) return undefined;
+      const entered: Standing = { episodes: 0, last: -Infinity, counted: false, open: true };
+      standings.set(moment.id, entered);
+      this.#count(entered, canary, true);
       return undefined;
     }
-    const standing = this.#standing.get(subject);
     if (standing === undefined || !standing.open) return undefined;
-    if (rank === 2) {
+    if (moment.rank === 2) {
       standing.open = false;
-      if (standing.counted) this.#count(subject, standing, false);
+      if (standing.counted) this.#count(standing, canary, false);
       return undefined;
     }
     this.#wake(at);
     let event: RiskEvent | undefined;
     if (standing.counted) {
-      const [canaries, controls] = this.#atRisk[standing.episodes] as [number, number];
-      event = [subject.canary, canaries, controls];
-      this.events.push(event);
-      this.#count(subject, standing, false);
+      const [controls, canaries] = this.#atRisk[standing.episodes] as [number, number];
+      event = [canary, canaries, controls];
+      this.#count(standing, canary, false);
       standing.episodes += 1;
     }
     standing.last = at;
-    this.#resting.push({ subject, last: at });
+    this.#resting.push({ standing, canary, last: at });
     return event;
   }
 
@@ -94,8 +98,8 @@ export class RiskSets {
     for (let entry = this.#resting[this.#restingFrom]; entry !== undefined; entry = this.#resting[this.#restingFrom]) {
       if (!(at - entry.last >= this.#quiet)) break;
       this.#restingFrom += 1;
-      const standing = this.#standing.get(entry.subject) as Standing;
-      if (standing.open && !standing.counted && standing.last === entry.last) this.#count(entry.subject, standing, true);
+      const { standing } = entry;
+      if (standing.open && !standing.counted && standing.last === entry.last) this.#count(standing, entry.canary, true);
     }
     if (this.#restingFrom > 1024) {
       this.#resting = this.#resting.slice(this.#restingFrom);
@@ -103,20 +107,22 @@ export class RiskSets {
     }
   }
 
-  #count(subject: Subject, standing: Standing, enters: boolean): void {
+  #count(standing: Standing, canary: 0 | 1, enters: boolean): void {
     while (this.#atRisk.length <= standing.episodes) this.#atRisk.push([0, 0]);
     const cell = this.#atRisk[standing.episodes] as [number, number];
-    cell[subject.canary === 1 ? 0 : 1] += enters ? 1 : -1;
+    cell[canary] += enters ? 1 : -1;
     standing.counted = enters;
   }
 }
 
-function momentsOf(subject: Subject): Moment[] {
-  const moments: Moment[] = [{ at: subject.enter, rank: 0, subject }];
+/** A subject's history as moments, unordered. */
+export function momentsOf(subject: Subject): Moment[] {
+  const { id, canary, enter, exit } = subject;
+  const moments: Moment[] = [{ at: enter, rank: 0, id, canary }];
   for (const at of subject.events) {
-    if (at >= subject.enter && (subject.exit === null || at <= subject.exit)) moments.push({ at, rank: 1, subject });
+    if (at >= enter && (exit === null || at <= exit)) moments.push({ at, rank: 1, id, canary });
   }
-  if (subject.exit !== null && subject.exit >= subject.enter) moments.push({ at: subject.exit, rank: 2, subject });
+  if (exit !== null) moments.push({ at: Math.max(enter, exit), rank: 2, id, canary });
   return moments;
 }
 
@@ -138,7 +144,7 @@ export function riskEvents(
     const sets = new RiskSets(quiet);
     for (const moment of subjects.flatMap(momentsOf).sort(compareMoments)) {
       const event = sets.fold(moment);
-      if (event !== undefined) placed.push({ at: moment.at, device: moment.subject.id, stratum, event });
+      if (event !== undefined) placed.push({ at: moment.at, device: moment.id, stratum, event });
     }
   }
   return placed.sort((a, b) => a.at - b.at || compareCodePoints(a.device, b.device));

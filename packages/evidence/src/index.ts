@@ -16,3 +16,8 @@ export * from "./risk-set.ts";
 export * from "./sampler.ts";
 export * from "./silence.ts";
 export * from "./verdict.ts";
+export * from "./device-record.ts";
+export * from "./gate-spec.ts";
+export * from "./judge.ts";
+export { observe } from "./gates.ts";
+export * from "./likelihood.ts";

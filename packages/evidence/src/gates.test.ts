@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type GateObservation, type GatesSpec, type GatesState, judge, observe, openGates, type StageLook } from "./index.ts";
+
+const HOUR = 3_600_000;
+const T0 = 1_700_000_000_000;
+
+const spec: GatesSpec = {
+  alpha: 0.05,
+  alphaPass: 0.05,
+  origin: T0,
+  seed: "r1",
+  stages: [{ devices: 20, controls: 40 }, { devices: 200, controls: 0 }],
+  gates: [
+    { kind: "boot", name: "boot", weight: 0.4, limit: 0.005, margins: [0.0556, 0.0125] },
+    { kind: "crash", name: "crash", weight: 0.3, margins: [3.8, 1.63] },
+    { kind: "silence", name: "silence", weight: 0.1, margins: [28.8, 7.25] },
+    {
+      kind: "metric", name: "battery", weight: 0.2, metric: "drain", worse: "higher", scale: "ln", tau: Math.log(1.1),
+      margins: [Math.log(1.3), Math.log(1.15)],
+    },
+  ],
+};
+
+const look: StageLook = {
+  stage: 0, now: T0 + 48 * HOUR, openedAt: T0, minSoakHours: 36, maxSoakHours: 168, target: 20, representative: "yes",
+};
+
+const fresh = (): GatesState => openGates(structuredClone(spec));
+
+function folded(observations: readonly GateObservation[], state = fresh()): GatesState {
+  for (const observation of observations) observe(state, observation);
+  return state;
+}
+
+// A small world: canaries c0..c5, controls k0..k5, one of which is updated later.
+const device = fc.constantFrom("c0", "c1", "c2", "c3", "c4", "c5", "k0", "k1", "k2", "k3", "k4", "k5");
+const time = fc.integer({ min: 0, max: 48 }).map((h) => T0 + h * HOUR);
+const placement = fc.record({ stage: fc.constantFrom(0, 1), hardware: fc.constantFrom("A", "B"), connectivity: fc.constant("wifi") });
+const observation: fc.Arbitrary<GateObservation> = fc.oneof(
+  fc.record({ kind: fc.constant("updateStarted" as const), device, at: time, placement }),
+  fc.record({ kind: fc.constant("controlStart" as const), device, at: time, placement }),
+  fc.record({ kind: fc.constantFrom("confirmed" as const, "reverted" as const, "overdue" as const), device, at: time }),
+  { arbitrary: fc.record({ kind: fc.constant("crash" as const), device, at: time }), weight: 4 },
+  fc.record({ kind: fc.constantFrom("controlCensored" as const, "withdrawn" as const), device, at: time }),
+);
+
+// Every device in an arm from the start, so that random events mean something.
+const enrolled: GateObservation[] = [];
+for (let i = 0; i < 6; i++) {
+  const place = { stage: 0, hardware: i % 2 === 0 ? "A" : "B", connectivity: "wifi" };
+  enrolled.push({ kind: "updateStarted", device: `c${i}`, at: T0 + i * HOUR, placement: place });
+  enrolled.push({ kind: "confirmed", device: `c${i}`, at: T0 + (i + 1) * HOUR });
+  enrolled.push({ kind: "controlStart", device: `k${i}`, at: T0 + i * HOUR, placement: place });
+  for (let h = -6; h < 20; h++) {
+    for (const id of [`c${i}`, `k${i}`]) {
+      const value = Math.exp(0.3 * Math.sin(7 * h + i) + (id === `c${i}` && h > 5 ? 0.4 : 0));
+      enrolled.push({ kind: "metricSample", device: id, at: T0 + h * HOUR, name: "drain", value });
+    }
+  }
+}
+
+describe("folding", () => {
+  test("neither order nor repeats change state or judgement, to the last bit", () => {
+    fc.assert(
+      fc.property(fc.array(observation, { maxLength: 60 }), fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })), (extra, draws) => {
+        const all = [...enrolled, ...extra];
+        const shuffled = [...all, ...extra.slice(0, 20)]
+          .map((o) => ({ o, key: draws.next().value as number }))
+          .sort((a, b) => a.key - b.key)
+          .map(({ o }) => o);
+        const straight = folded(all);
+        const other = fresh();
+        // Judging in between must not leave a trace either.
+        for (const [i, o] of shuffled.entries()) {
+          observe(other, o);
+          if (i % 50 === 0) judge(other, look);
+        }
+        expect(other).toEqual(straight);
+        expect(judge(other, look)).toEqual(judge(straight, look));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("a state that went through JSON re-folds to the same numbers", () => {
+    fc.assert(
+      fc.property(fc.array(observation, { maxLength: 60 }), (extra) => {
+        const state = folded([...enrolled, ...extra]);
+        const restored = JSON.parse(JSON.stringify(state)) as GatesState;
+        expect(judge(restored, look)).toEqual(judge(state, look));
+        // And goes on as if nothing had happened.
+        const next: GateObservation = { kind: "crash", device: "c1", at: T0 + 47 * HOUR };
+        observe(state, next);
+        observe(restored, next);
+        expect(judge(restored, look)).toEqual(judge(state, look));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("one device crashing 1,000 times weighs as much as one crashing every six hours at most", () => {
+    const storm = Array.from({ length: 1000 }, (_, i): GateObservation => ({ kind: "crash", device: "c0", at: T0 + 2 * HOUR + i * 60_000 }));
+    const once = judge(folded([...enrolled, storm[0] as GateObservation]), look).gates[1];
+    const thousand = judge(folded([...enrolled, ...storm]), look).gates[1];
+    expect(thousand?.canary.events).toBe(1);
+    expect(thousand?.lnEHalt).toBe(once?.lnEHalt);
+  });
+});
+
+describe("verdicts", () => {
+  test("HALT never comes before the evidence threshold, and PASS never with too many unresolved devices", () => {
+    fc.assert(
+      fc.property(fc.array(observation, { maxLength: 80 }), fc.integer({ min: 0, max: 30 }), (extra, pending) => {
+        const starts = Array.from({ length: pending }, (_, i): GateObservation => ({
+          kind: "updateStarted", device: `p${i}`, at: T0, placement: { stage: 0, hardware: "A", connectivity: "wifi" },
+        }));
+        const judgement = judge(folded([...enrolled, ...starts, ...extra]), look);
+        if (judgement.verdict.kind === "halt") {
+          for (const name of judgement.verdict.gates) {
+            const gate = judgement.gates.find((g) => g.name === name);
+            expect(gate?.lnEHalt).toBeGreaterThanOrEqual(gate?.threshold ?? Infinity);
+          }
+        }
+        if (judgement.verdict.kind === "advance") {
+          expect(judgement.resolved).toBeGreaterThanOrEqual(0.95 * judgement.started);
+          expect(judgement.gates.every((gate) => gate.passed)).toBe(true);
+        }
+        expect(judgement.reasons.length).toBeGreaterThan(0);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  const started = (n: number, hardware = "A"): GateObservation[] =>
+    Array.from({ length: n }, (_, i) => ({
+      kind: "updateStarted", device: `d${i}`, at: T0 + i * 1000, placement: { stage: 0, hardware, connectivity: "wifi" },
+    }));
+
+  test("failures that report faster than confirmations do not halt: pending devices count as healthy", () => {
+    const observations = [...started(60), { kind: "reverted", device: "d3", at: T0 + HOUR } as const];
+    const judgement = judge(folded(observations), { ...look, now: T0 + 2 * HOUR });
+    expect(judgement.verdict).toEqual({ kind: "wait", reason: "min-soak" });
+    expect(judgement.gates[0]?.lnEHalt).toBeLessThan(2);
+  });
+
+  test("20 % boot failures halt within the canary and the reason names counts and limit", () => {
+    const failures = ["d1", "d4", "d9", "d12"].map((id): GateObservation => ({ kind: "reverted", device: id, at: T0 + HOUR }));
+    const judgement = judge(folded([...started(20), ...failures]), look);
+    expect(judgement.verdict).toEqual({ kind: "halt", gates: ["boot"] });
+    expect(judgement.outcome).toBe("fail");
+    expect(judgement.reasons[0]).toContain("4 of 20 started updates failed (20 %, limit 0.5 %)");
+  });
+
+  test("an overridden gate is shown but no longer halts", () => {
+    const failures = ["d1", "d4", "d9", "d12"].map((id): GateObservation => ({ kind: "reverted", device: id, at: T0 + HOUR }));
+    const judgement = judge(folded([...started(20), ...failures]), { ...look, overrides: ["boot"] });
+    expect(judgement.verdict.kind).toBe("wait");
+    expect(judgement.gates[0]?.lnEHalt).toBeGreaterThan(5);
+    expect(judgement.gates[0]?.enforced).toBe(false);
+  });
+
+  test("a device overdue before it confirmed stays failed when it confirms late, but not when the confirmation was only delayed in transit", () => {
+    const overdue: GateObservation = { kind: "overdue", device: "d0", at: T0 + 10 * HOUR };
+    const count = (confirmedAt: number): number | null | undefined =>
+      judge(folded([...started(20), overdue, { kind: "confirmed", device: "d0", at: confirmedAt }]), look).gates[0]?.canary.events;
+    expect(count(T0 + 11 * HOUR)).toBe(1);
+    expect(count(T0 + 9 * HOUR)).toBe(0);
+  });
+
+  test("a fleet-wide crash spike in both arms does not halt; the same spike in the canary alone does", () => {
+    const place = { stage: 0, hardware: "A", connectivity: "wifi" };
+    const both: GateObservation[] = [];
+    const canaryOnly: GateObservation[] = [];
+    for (let i = 0; i < 40; i++) {
+      const enrol: GateObservation[] = [
+        { kind: "updateStarted", device: `c${i}`, at: T0, placement: place },
+        { kind: "confirmed", device: `c${i}`, at: T0 + 1000 },
+        { kind: "controlStart", device: `k${i}`, at: T0, placement: place },
+      ];
+      both.push(...enrol);
+      canaryOnly.push(...enrol);
+    }
+    for (let i = 0; i < 30; i++) {
+      const at = T0 + HOUR + i * 60_000;
+      both.push({ kind: "crash", device: `c${i}`, at }, { kind: "crash", device: `k${i}`, at: at + 30_000 });
+      canaryOnly.push({ kind: "crash", device: `c${i}`, at });
+    }
+    expect(judge(folded(both), look).verdict.kind).not.toBe("halt");
+    expect(judge(folded(canaryOnly), look).verdict).toEqual({ kind: "halt", gates: ["crash"] });
+  });
+
+  test("a tripwire halts at once, and a crash of a control does not trip it", () => {
+    const state = openGates({ ...spec, tripwires: [{ name: "any brick among the first 5", event: "failed", count: 1, amongFirst: 5 }] });
+    for (const o of started(20)) observe(state, o);
+    observe(state, { kind: "reverted", device: "d7", at: T0 + HOUR });
+    expect(judge(state, look).tripped).toEqual([]);
+    observe(state, { kind: "reverted", device: "d4", at: T0 + HOUR });
+    expect(judge(state, { ...look, now: T0 + HOUR }).verdict).toEqual({ kind: "halt", gates: ["any brick among the first 5"] });
+  });
+
+  test("a plan whose gates are all dry runs is refused", () => {
+    const dry = spec.gates.map((gate) => ({ ...gate, dryRun: true }));
+    expect(() => openGates({ ...spec, gates: dry })).toThrow(/R14/);
+  });
+
+  test("a battery drain 30 % up halts, on drain and with the direction in words", () => {
+    const observations: GateObservation[] = [];
+    for (let i = 0; i < 60; i++) {
+      const canary = i < 20;
+      const id = `x${i}`;
+      const place = { stage: 0, hardware: i % 3 === 0 ? "A" : "B", connectivity: "wifi" };
+      observations.push(
+        canary ? { kind: "updateStarted", device: id, at: T0, placement: place } : { kind: "controlStart", device: id, at: T0, placement: place },
+      );
+      if (canary) observations.push({ kind: "confirmed", device: id, at: T0 + 60_000 });
+      for (let h = -24; h < 40; h++) {
+        const level = 0.2 * Math.sin(i * 12.9898) + 0.05 * Math.sin(h * 78.233 + i);
+        observations.push({ kind: "metricSample", device: id, at: T0 + h * HOUR + 120_000, name: "drain", value: Math.exp(level + (canary && h >= 0 ? Math.log(1.3) : 0)) });
+      }
+    }
+    const judgement = judge(folded(observations), look);
+    expect(judgement.verdict).toEqual({ kind: "halt", gates: ["battery"] });
+    expect(judgement.gates[3]?.effect.estimate).toBeCloseTo(Math.log(1.3), 1);
+    expect(judgement.reasons.join()).toMatch(/drain changed by 3\d(\.\d)? %/);
+  });
+});

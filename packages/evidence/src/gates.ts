@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// Folding reports into the evidence of all gates of a rollout.
+//
+// G1. State is a function of the set of observations: their order and repeats do not matter.
+// G2. Everything computed is a function of the state, to the last bit: a restart re-folds to the same numbers.
+// G3. Folding one observation that arrives in order costs O(1) per gate (L2 for those that do not).
+
+import { type BootOutcome, bootOutcome, insertOnce, lowerBound, type Spell, spellEnd, spellOf } from "./device-record.ts";
+import type { DeviceRecord, GateObservation, GatesState, Placement, Samples } from "./gate-spec.ts";
+import { BASELINE_WINDOW_DEFAULT } from "./gate-spec.ts";
+import { isSampled, LiveMetric } from "./live-metric.ts";
+import { LiveRisk } from "./live-risk.ts";
+
+/** Boot outcomes of some devices. */
+export interface BootCounts {
+  started: number;
+  failed: number;
+  confirmed: number;
+  reverted: number;
+  overdue: number;
+}
+
+/** Time at risk of one arm. Whole milliseconds from the rollout's origin, so sums are exact in any order. */
+export interface Exposure {
+  devices: number;
+  closed: number;
+  open: number;
+  openSince: number;
+  /** Devices with at least one crash while at risk. */
+  crashed: number;
+}
+
+/** Caches beside a state. Never part of a snapshot. */
+export interface GateCaches {
+  /** By hardware revision. */
+  readonly boot: Map<string, BootCounts>;
+  /** [controls, canaries]. */
+  readonly exposure: readonly [Exposure, Exposure];
+  readonly risk: Map<string, LiveRisk>;
+  readonly metric: Map<string, LiveMetric>;
+  readonly facts: Map<string, DeviceFacts>;
+}
+
+interface DeviceFacts {
+  readonly boot: BootOutcome;
+  readonly hardware: string | undefined;
+  readonly reverted: boolean;
+  readonly overdue: boolean;
+  readonly spells: readonly [Spell | undefined, Spell | undefined];
+  readonly crashed: readonly [boolean, boolean];
+}
+
+const NO_FACTS: DeviceFacts = {
+  boot: "none", hardware: undefined, reverted: false, overdue: false, spells: [undefined, undefined], crashed: [false, false],
+};
+
+const caches = new WeakMap<GatesState, GateCaches>();
+
+/** The caches of a state, built from its records if this process has not seen it yet. */
+export function cachesOf(state: GatesState): GateCaches {
+  let found = caches.get(state);
+  if (found === undefined) {
+    found = emptyCaches(state);
+    caches.set(state, found);
+    for (const [device, record] of Object.entries(state.devices)) refresh(found, state, device, record);
+  }
+  return found;
+}
+
+function emptyCaches(state: GatesState): GateCaches {
+  const facts = new Map<string, DeviceFacts>();
+  const spell = (device: string, canary: 0 | 1): Spell | undefined => facts.get(device)?.spells[canary];
+  const risk = new Map<string, LiveRisk>();
+  const metric = new Map<string, LiveMetric>();
+  for (const gate of state.spec.gates) {
+    if (gate.kind === "crash" || gate.kind === "silence") risk.set(gate.name, new LiveRisk(gate, state.devices, spell));
+    if (gate.kind === "metric") metric.set(gate.name, new LiveMetric(gate, state.spec, state.devices, spell));
+  }
+  const none = (): Exposure => ({ devices: 0, closed: 0, open: 0, openSince: 0, crashed: 0 });
+  return { boot: new Map(), exposure: [none(), none()], risk, metric, facts };
+}
+
+function factsOf(record: DeviceRecord): DeviceFacts {
+  const spells = [spellOf(record, 0), spellOf(record, 1)] as const;
+  const started = record.canary?.startedAt ?? Infinity;
+  const crashedIn = (spell: Spell | undefined): boolean => {
+    if (spell === undefined) return false;
+    const first = record.crashes[lowerBound(record.crashes, spell.enter)];
+    return first !== undefined && first <= (spellEnd(spell) ?? Infinity);
+  };
+  return {
+    boot: bootOutcome(record),
+    hardware: record.canary?.placement.hardware,
+    reverted: record.canary !== undefined && record.revertedAt !== undefined,
+    overdue: record.overdues[lowerBound(record.overdues, started)] !== undefined,
+    spells,
+    crashed: [crashedIn(spells[0]), crashedIn(spells[1])],
+  };
+}
+
+function sameSpell(a: Spell | undefined, b: Spell | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a.enter === b.enter && a.exit === b.exit && a.overdue === b.overdue && a.placement.stage === b.placement.stage &&
+    a.placement.hardware === b.placement.hardware && a.placement.connectivity === b.placement.connectivity
+  );
+}
+
+/** Brings the caches up to date with one changed record. */
+function refresh(cache: GateCaches, state: GatesState, device: string, record: DeviceRecord): void {
+  const before = cache.facts.get(device) ?? NO_FACTS;
+  const now = factsOf(record);
+  cache.facts.set(device, now);
+  countBoot(cache, before, -1);
+  countBoot(cache, now, 1);
+  for (const canary of [0, 1] as const) {
+    countExposure(cache.exposure[canary], state, before, canary, -1);
+    countExposure(cache.exposure[canary], state, now, canary, 1);
+    const [was, is] = [before.spells[canary], now.spells[canary]];
+    if (sameSpell(was, is)) continue;
+    for (const gate of cache.risk.values()) gate.changed(device, canary, was, is);
+    for (const gate of cache.metric.values()) gate.changed(device, canary, was, is);
+  }
+}
+
+function countBoot(cache: GateCaches, facts: DeviceFacts, sign: 1 | -1): void {
+  if (facts.hardware === undefined) return;
+  let counts = cache.boot.get(facts.hardware);
+  if (counts === undefined) {
+    counts = { started: 0, failed: 0, confirmed: 0, reverted: 0, overdue: 0 };
+    cache.boot.set(facts.hardware, counts);
+  }
+  counts.started += sign;
+  if (facts.boot === "failed") counts.failed += sign;
+  if (facts.boot === "confirmed") counts.confirmed += sign;
+  if (facts.reverted) counts.reverted += sign;
+  if (facts.overdue) counts.overdue += sign;
+}
+
+function countExposure(exposure: Exposure, state: GatesState, facts: DeviceFacts, canary: 0 | 1, sign: 1 | -1): void {
+  const spell = facts.spells[canary];
+  if (spell === undefined) return;
+  exposure.devices += sign;
+  if (facts.crashed[canary]) exposure.crashed += sign;
+  const end = spellEnd(spell);
+  if (end === null) {
+    exposure.open += sign;
+    exposure.openSince += sign * (spell.enter - state.spec.origin);
+  } else exposure.closed += sign * (end - spell.enter);
+}
+
+/** Device-hours at risk of one arm up to `now`. */
+export function exposureHours(exposure: Exposure, state: GatesState, now: number): number {
+  return (exposure.closed + exposure.open * (now - state.spec.origin) - exposure.openSince) / 3_600_000;
+}
+
+function comparePlacement(a: Placement, b: Placement): number {
+  const [x, y] = [JSON.stringify(a), JSON.stringify(b)];
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
+const earlier = (known: number | undefined, at: number): number => (known === undefined || at < known ? at : known);
+
+/** Folds one observation into `state`, in place. Repeats change nothing, and any order gives the same state (G1). */
+export function observe(state: GatesState, observation: GateObservation): void {
+  const cache = cachesOf(state);
+  const { device, at } = observation;
+  const record = (state.devices[device] ??= { overdues: [], crashes: [], samples: {} });
+  switch (observation.kind) {
+    case "updateStarted": {
+      const { placement } = observation;
+      const known = record.canary;
+      const first = known === undefined ? -1 : at - known.startedAt || comparePlacement(placement, known.placement);
+      if (first >= 0) return;
+      record.canary = { placement, startedAt: at };
+      dropUnsampled(state, device, record);
+      break;
+    }
+    case "controlStart": {
+      const { placement } = observation;
+      const known = record.control;
+      const first = known === undefined ? -1 : at - known.enterAt || comparePlacement(placement, known.placement);
+      if (first >= 0) return;
+      record.control = { placement, enterAt: at };
+      break;
+    }
+    case "controlCensored":
+      record.controlExitAt = earlier(record.controlExitAt, at);
+      break;
+    case "confirmed":
+      record.confirmedAt = earlier(record.confirmedAt, at);
+      break;
+    case "reverted":
+      record.revertedAt = earlier(record.revertedAt, at);
+      break;
+    case "withdrawn":
+      record.withdrawnAt = earlier(record.withdrawnAt, at);
+      break;
+    case "overdue":
+      if (!insertOnce(record.overdues, at)) return;
+      break;
+    case "crash":
+      crash(cache, state, device, record, at);
+      return;
+    case "metricSample":
+      sample(cache, state, device, record, observation.name, at, observation.value);
+      return;
+  }
+  refresh(cache, state, device, record);
+}
+
+function crash(cache: GateCaches, state: GatesState, device: string, record: DeviceRecord, at: number): void {
+  if (!insertOnce(record.crashes, at)) return;
+  const spells = cache.facts.get(device)?.spells ?? [undefined, undefined];
+  refresh(cache, state, device, record);
+  for (const spell of spells) {
+    if (spell !== undefined) for (const gate of cache.risk.values()) gate.crashed(device, spell, at);
+  }
+}
+
+function sample(
+  cache: GateCaches, state: GatesState, device: string, record: DeviceRecord, name: string, at: number, value: number,
+): void {
+  if (!Number.isFinite(value)) return;
+  const gates = [...cache.metric.values()].filter((gate) => gate.metric === name);
+  if (gates.length === 0 || !keepsSamples(state, device, record)) return;
+  const samples = (record.samples[name] ??= { at: [], value: [] });
+  if (!insertSample(samples, at, value)) return;
+  if (record.canary === undefined && record.control === undefined) trim(samples, longestWindow(state));
+  const spells = cache.facts.get(device)?.spells ?? [];
+  for (const spell of spells) if (spell !== undefined) for (const gate of gates) gate.sampled(spell);
+}
+
+/** Two different values for one instant: the larger stays, whichever came first. */
+function insertSample(samples: Samples, at: number, value: number): boolean {
+  const index = lowerBound(samples.at, at);
+  if (samples.at[index] === at) {
+    if ((samples.value[index] as number) >= value) return false;
+    samples.value[index] = value;
+    return true;
+  }
+  samples.at.splice(index, 0, at);
+  samples.value.splice(index, 0, value);
+  return true;
+}
+
+function longestWindow(state: GatesState): number {
+  let longest = 0;
+  for (const gate of state.spec.gates) if (gate.kind === "metric") longest = Math.max(longest, gate.baselineWindow ?? BASELINE_WINDOW_DEFAULT);
+  return longest;
+}
+
+/** Before its start a device keeps twice the baseline window behind its newest sample, so the window of any start still to come is whole. */
+function trim(samples: Samples, window: number): void {
+  const from = lowerBound(samples.at, (samples.at.at(-1) as number) - 2 * window);
+  if (from === 0) return;
+  samples.at.splice(0, from);
+  samples.value.splice(0, from);
+}
+
+function keepsSamples(state: GatesState, device: string, record: DeviceRecord): boolean {
+  if (record.canary === undefined) return true;
+  if (isSampled(state.spec, device, 1, record.canary.placement.stage)) return true;
+  return record.control !== undefined && isSampled(state.spec, device, 0, record.control.placement.stage);
+}
+
+function dropUnsampled(state: GatesState, device: string, record: DeviceRecord): void {
+  if (!keepsSamples(state, device, record)) record.samples = {};
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// From folded evidence to a stage's verdict, with every number a person would ask for (R22, R23, R31).
+//
+// J1. A gate halts only when its e-value has reached 1/(alpha w): HALT never comes before the evidence (R24).
+// J2. HALT counts pending devices as healthy, PASS counts them as failed (evidence.md 2.3).
+// J3. Judging reads and never writes: whoever halts on a verdict latches it.
+
+import { bootBounds, bootStagePass, lnBootEvidence } from "./boot.ts";
+import type { BootGateSpec, EventGateSpec, GateSpec, GatesState, MetricGateSpec, Tripwire } from "./gate-spec.ts";
+import { marginAt } from "./gate-spec.ts";
+import { type BootCounts, cachesOf, type Exposure, exposureHours, type GateCaches } from "./gates.ts";
+import { halfTBounds, lnHalfT } from "./half-t.ts";
+import type { AncovaFit } from "./ancova.ts";
+import { haltThreshold, lnGateMixture } from "./mixture.ts";
+import { bootOutcome, lowerBound } from "./device-record.ts";
+import { compareCodePoints } from "./order.ts";
+import { judgeStage, type StageProgress, type StageVerdict } from "./verdict.ts";
+import { explainVerdict, explainGate } from "./words.ts";
+
+/** Residual degrees of freedom below which a metric gate says nothing (evidence.md 3.3). */
+export const NU_MIN = 4;
+
+/** Where the rollout stands when it asks. */
+export interface StageLook {
+  /** Index of the newest open stage; devices of earlier stages are judged with it (R27). */
+  readonly stage: number;
+  readonly now: number;
+  readonly openedAt: number;
+  readonly minSoakHours: number;
+  readonly maxSoakHours: number;
+  /** Devices all open stages together are meant to start; PASS of the boot gate waits for 99 % of them. */
+  readonly target: number;
+  /** Started devices needed for a verdict; 20 by default. */
+  readonly minDevices?: number;
+  /** Share of started devices that must be confirmed or failed; 0.95 by default. */
+  readonly minResolvedFraction?: number;
+  readonly representative: "yes" | "warn" | "no";
+  /** The stage was widened after a look: one-look tests no longer hold, the boot gate passes by its e-value instead. */
+  readonly reopened?: boolean;
+  /** Gates and tripwires a person has overridden (R32): shown, not enforced. */
+  readonly overrides?: readonly string[];
+}
+
+/** One arm of one gate. */
+export interface ArmReading {
+  readonly devices: number;
+  /** Failures, episodes, first silences; null for a metric. */
+  readonly events: number | null;
+  readonly exposureHours: number | null;
+  /** Failure probability, events per device-day, or mean on the gate's scale (sign as reported). */
+  readonly estimate: number | null;
+}
+
+/** One gate's evidence. */
+export interface GateReading {
+  readonly name: string;
+  readonly kind: GateSpec["kind"];
+  readonly enforced: boolean;
+  readonly lnEHalt: number;
+  readonly threshold: number;
+  readonly lnEPass: number;
+  readonly passThreshold: number;
+  readonly margin: number;
+  readonly passed: boolean;
+  readonly withinMargin: boolean;
+  readonly canary: ArmReading;
+  /** Null where there is nothing to compare with: the boot gate tests a fixed limit. */
+  readonly control: ArmReading | null;
+  /** Failure probability (boot), hazard ratio (crash, silence), worsening on the gate's scale (metric), with anytime bounds each at `alphaPass`. */
+  readonly effect: { readonly estimate: number | null; readonly lower: number | null; readonly upper: number | null };
+  readonly byHardware: readonly { readonly hardware: string; readonly lnEHalt: number }[];
+  readonly words: string;
+}
+
+/** A tripwire that fired. */
+export interface Tripped {
+  readonly name: string;
+  readonly event: Tripwire["event"];
+  readonly hit: number;
+  readonly of: number;
+}
+
+/** A stage's verdict with its reasons. */
+export interface GatesJudgement {
+  readonly verdict: StageVerdict;
+  /** R23's words for it. */
+  readonly outcome: "pass" | "fail" | "inconclusive";
+  readonly gates: readonly GateReading[];
+  readonly tripped: readonly Tripped[];
+  readonly started: number;
+  readonly resolved: number;
+  readonly reasons: readonly string[];
+}
+
+/** Judges the newest open stage by everything folded so far. */
+export function judge(state: GatesState, look: StageLook): GatesJudgement {
+  const cache = cachesOf(state);
+  const overridden = new Set(look.overrides ?? []);
+  const total = sumBoot(cache);
+  const weights = state.spec.gates.reduce((sum, gate) => sum + (gate.dryRun === true ? 0 : gate.weight), 0);
+  const gates = state.spec.gates.map((gate) => {
+    const share = gate.dryRun === true ? Math.min(1, gate.weight / Math.max(weights, gate.weight)) : gate.weight / weights;
+    const enforced = gate.dryRun !== true && !overridden.has(gate.name);
+    const reading = readGate(state, cache, gate, look, total, { threshold: haltThreshold(state.spec.alpha, share), enforced });
+    return { ...reading, words: explainGate(reading, gate) };
+  });
+  const tripped = (state.spec.tripwires ?? [])
+    .filter((wire) => !overridden.has(wire.name))
+    .flatMap((wire) => trip(state, cache, total, wire));
+  const resolved = total.failed + total.confirmed;
+  const progress: StageProgress = {
+    elapsedHours: (look.now - look.openedAt) / 3_600_000,
+    minSoakHours: look.minSoakHours,
+    maxSoakHours: look.maxSoakHours,
+    started: total.started,
+    minDevices: look.minDevices ?? 20,
+    resolved,
+    minResolvedFraction: look.minResolvedFraction ?? 0.95,
+    representative: look.representative,
+  };
+  const verdict: StageVerdict =
+    tripped.length > 0
+      ? { kind: "halt", gates: tripped.map((wire) => wire.name) }
+      : judgeStage(gates.filter((gate) => gate.enforced), progress);
+  const outcome = verdict.kind === "halt" ? "fail" : verdict.kind === "advance" ? "pass" : "inconclusive";
+  return { verdict, outcome, gates, tripped, started: total.started, resolved, reasons: explainVerdict(verdict, progress, gates, tripped) };
+}
+
+type Reading = Omit<GateReading, "words">;
+
+interface Frame {
+  readonly threshold: number;
+  readonly enforced: boolean;
+}
+
+function readGate(
+  state: GatesState, cache: GateCaches, gate: GateSpec, look: StageLook, total: BootCounts, frame: Frame,
+): Reading {
+  if (gate.kind === "boot") return readBoot(state, cache, gate, look, total, frame);
+  if (gate.kind === "metric") return readMetric(state, cache, gate, look, frame);
+  return readEvents(state, cache, gate, look, frame);
+}
+
+function common(state: GatesState, gate: GateSpec, look: StageLook, frame: Frame) {
+  return {
+    name: gate.name,
+    kind: gate.kind,
+    ...frame,
+    passThreshold: -Math.log(state.spec.alphaPass),
+    margin: marginAt(gate, look.stage),
+  };
+}
+
+function sumBoot(cache: GateCaches): BootCounts {
+  const total: BootCounts = { started: 0, failed: 0, confirmed: 0, reverted: 0, overdue: 0 };
+  for (const counts of cache.boot.values()) {
+    total.started += counts.started;
+    total.failed += counts.failed;
+    total.confirmed += counts.confirmed;
+    total.reverted += counts.reverted;
+    total.overdue += counts.overdue;
+  }
+  return total;
+}
+
+function readBoot(
+  state: GatesState, cache: GateCaches, gate: BootGateSpec, look: StageLook, total: BootCounts, frame: Frame,
+): Reading {
+  const shared = common(state, gate, look, frame);
+  const { started: n, failed: k, confirmed } = total;
+  const doubtful = n - confirmed;
+  const byHardware = [...cache.boot]
+    .filter(([, counts]) => counts.started > 0)
+    .sort(([a], [b]) => compareCodePoints(a, b))
+    .map(([hardware, counts]) => ({ hardware, lnEHalt: lnBootEvidence(counts.failed, counts.started, gate.limit).halt }));
+  const pooled = lnBootEvidence(k, n, gate.limit).halt;
+  const lnEPass = lnBootEvidence(doubtful, n, shared.margin).pass;
+  const tightest = Math.min(...gate.margins);
+  const complete = n >= Math.ceil(0.99 * look.target);
+  const passed =
+    n > 0 && (look.reopened === true ? lnEPass >= shared.passThreshold : complete && bootStagePass(doubtful, n, shared.margin, state.spec.alphaPass).pass);
+  return {
+    ...shared,
+    lnEHalt: lnGateMixture(pooled, byHardware.map((own) => own.lnEHalt)),
+    lnEPass,
+    passed,
+    withinMargin: n > 0 && lnBootEvidence(doubtful, n, tightest).pass >= shared.passThreshold,
+    canary: { devices: n, events: k, exposureHours: null, estimate: n === 0 ? null : k / n },
+    control: null,
+    effect:
+      n === 0
+        ? { estimate: null, lower: null, upper: null }
+        : {
+            estimate: k / n,
+            lower: bootBounds(k, n, state.spec.alphaPass).lower,
+            upper: bootBounds(doubtful, n, state.spec.alphaPass).upper,
+          },
+    byHardware,
+  };
+}
+
+function armOf(exposure: Exposure, state: GatesState, now: number, events: number): ArmReading {
+  const hours = exposureHours(exposure, state, now);
+  return { devices: exposure.devices, events, exposureHours: hours, estimate: hours > 0 ? (events * 24) / hours : null };
+}
+
+function readEvents(state: GatesState, cache: GateCaches, gate: EventGateSpec, look: StageLook, frame: Frame): Reading {
+  const shared = common(state, gate, look, frame);
+  const live = cache.risk.get(gate.name);
+  if (live === undefined) throw new Error(`gate ${gate.name} has no risk sets`);
+  const reading = live.read(state.spec.alphaPass);
+  const lnEPass = reading.lnEPass[live.margins.indexOf(shared.margin)] as number;
+  const tightest = reading.lnEPass[live.margins.indexOf(Math.min(...gate.margins))] as number;
+  return {
+    ...shared,
+    lnEHalt: reading.lnEHalt,
+    lnEPass,
+    passed: lnEPass >= shared.passThreshold,
+    withinMargin: tightest >= shared.passThreshold,
+    canary: armOf(cache.exposure[1], state, look.now, reading.events[1]),
+    control: armOf(cache.exposure[0], state, look.now, reading.events[0]),
+    effect: reading.hazard,
+    byHardware: reading.byHardware,
+  };
+}
+
+function readMetric(state: GatesState, cache: GateCaches, gate: MetricGateSpec, look: StageLook, frame: Frame): Reading {
+  const shared = common(state, gate, look, frame);
+  const live = cache.metric.get(gate.name);
+  if (live === undefined) throw new Error(`gate ${gate.name} has no samples`);
+  const reading = live.read();
+  const usable = (fit: AncovaFit | undefined): fit is AncovaFit => fit !== undefined && fit.nu >= NU_MIN;
+  const halt = (fit: AncovaFit | undefined): number => (usable(fit) ? lnHalfT(fit, { side: 1, h: 0, tau: gate.tau }) : 0);
+  const pass = (margin: number): number =>
+    usable(reading.pooled) ? lnHalfT(reading.pooled, { side: -1, h: margin, tau: gate.tau }) : 0;
+  const byHardware = reading.byHardware.map((own) => ({ hardware: own.hardware, lnEHalt: halt(own.fit) }));
+  const lnEPass = pass(shared.margin);
+  const nobody = reading.arms[1].n === 0 && gate.missingData === "ignore";
+  const arm = (index: 0 | 1): ArmReading => ({
+    devices: reading.arms[index].n, events: null, exposureHours: exposureHours(cache.exposure[index], state, look.now), estimate: reading.arms[index].mean,
+  });
+  return {
+    ...shared,
+    lnEHalt: lnGateMixture(halt(reading.pooled), byHardware.map((own) => own.lnEHalt)),
+    lnEPass,
+    passed: nobody || lnEPass >= shared.passThreshold,
+    withinMargin: pass(Math.min(...gate.margins)) >= shared.passThreshold,
+    canary: arm(1),
+    control: arm(0),
+    effect: usable(reading.pooled)
+      ? { estimate: reading.pooled.effect, ...halfTBounds(reading.pooled, { tau: gate.tau, alpha: state.spec.alphaPass }) }
+      : { estimate: null, lower: null, upper: null },
+    byHardware,
+  };
+}
+
+/** Counts the devices a tripwire watches; without `amongFirst` from running totals, else over the first devices by (start, id). */
+function trip(state: GatesState, cache: GateCaches, total: BootCounts, wire: Tripwire): Tripped[] {
+  let hit = 0;
+  let of = total.started;
+  if (wire.amongFirst === undefined) {
+    hit = wire.event === "crashed" ? cache.exposure[1].crashed : total[wire.event];
+  } else {
+    const first = Object.entries(state.devices)
+      .flatMap(([device, record]) => (record.canary === undefined ? [] : [{ device, record, at: record.canary.startedAt }]))
+      .sort((a, b) => a.at - b.at || compareCodePoints(a.device, b.device))
+      .slice(0, wire.amongFirst);
+    of = first.length;
+    hit = first.filter(({ record, at }) => {
+      if (wire.event === "failed") return bootOutcome(record) === "failed";
+      if (wire.event === "reverted") return record.revertedAt !== undefined;
+      const times = wire.event === "overdue" ? record.overdues : record.crashes;
+      return lowerBound(times, at) < times.length;
+    }).length;
+  }
+  return hit >= wire.count ? [{ name: wire.name, event: wire.event, hit, of }] : [];
+}

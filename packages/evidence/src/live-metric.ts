@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Per-device means of a reported metric, kept in strata (evidence.md 3.3).
+
+import { hash } from "node:crypto";
+import { ancova, type AncovaFit, type DeviceMeans, stratumSums, type StratumSums } from "./ancova.ts";
+import { lowerBound, type Spell, spellEnd, stratumKey } from "./device-record.ts";
+import type { DeviceRecord, GatesSpec, MetricGateSpec } from "./gate-spec.ts";
+import { BASELINE_WINDOW_DEFAULT, METRIC_DEVICES_MAX_DEFAULT, SAMPLES_MIN_DEFAULT } from "./gate-spec.ts";
+import { compareCodePoints } from "./order.ts";
+
+/** Whether a device is among the random few whose samples of a stage are kept; by hash, so that every restart picks the same. */
+export function isSampled(spec: GatesSpec, device: string, canary: 0 | 1, stage: number): boolean {
+  const planned = spec.stages[stage];
+  const size = planned === undefined ? 0 : canary === 1 ? planned.devices : planned.controls;
+  const max = spec.metricDevicesMax ?? METRIC_DEVICES_MAX_DEFAULT;
+  if (size <= max) return true;
+  return parseInt(hash("sha256", `${spec.seed}:metric:${device}`, "hex").slice(0, 12), 16) / 2 ** 48 < max / size;
+}
+
+interface ArmSum {
+  n: number;
+  sum: number;
+}
+
+/** [controls, canaries]. */
+type Arms = readonly [ArmSum, ArmSum];
+
+const noArms = (): Arms => [{ n: 0, sum: 0 }, { n: 0, sum: 0 }];
+
+interface Stratum {
+  readonly hardware: string;
+  readonly members: readonly [Set<string>, Set<string>];
+  stale: boolean;
+  sums: StratumSums | undefined;
+  /** Number of devices and sum of their outcomes by arm, before the sign of `worse` is applied. */
+  arms: Arms;
+}
+
+/** What one metric gate has to show. Effects are oriented so that positive is worse. */
+export interface MetricReading {
+  readonly pooled: AncovaFit | undefined;
+  readonly byHardware: readonly { readonly hardware: string; readonly fit: AncovaFit | undefined }[];
+  /** Usable devices and their mean (on the gate's scale): [controls, canaries]. */
+  readonly arms: readonly [{ readonly n: number; readonly mean: number | null }, { readonly n: number; readonly mean: number | null }];
+}
+
+function mean(values: readonly number[], from: number, to: number): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += values[i] as number;
+  return sum / (to - from);
+}
+
+/** One metric gate's folds: caches beside the state, rebuilt from it at any time. */
+export class LiveMetric {
+  readonly #spec: MetricGateSpec;
+  readonly #gates: GatesSpec;
+  readonly #records: Readonly<Record<string, DeviceRecord>>;
+  readonly #spell: (device: string, canary: 0 | 1) => Spell | undefined;
+  readonly #strata = new Map<string, Stratum>();
+
+  constructor(
+    spec: MetricGateSpec,
+    gates: GatesSpec,
+    records: Readonly<Record<string, DeviceRecord>>,
+    spell: (device: string, canary: 0 | 1) => Spell | undefined,
+  ) {
+    this.#spec = spec;
+    this.#gates = gates;
+    this.#records = records;
+    this.#spell = spell;
+  }
+
+  get metric(): string {
+    return this.#spec.metric;
+  }
+
+  /** Takes note of a device's changed spell in one arm. */
+  changed(device: string, canary: 0 | 1, before: Spell | undefined, after: Spell | undefined): void {
+    if (before !== undefined) {
+      const old = this.#stratum(before);
+      old.members[canary].delete(device);
+      old.stale = true;
+    }
+    if (after === undefined || !isSampled(this.#gates, device, canary, after.placement.stage)) return;
+    const stratum = this.#stratum(after);
+    stratum.members[canary].add(device);
+    stratum.stale = true;
+  }
+
+  /** Takes note of a new sample of a device that stands in an arm. */
+  sampled(spell: Spell): void {
+    this.#stratum(spell).stale = true;
+  }
+
+  /** The comparison now; strata with news are summed again, the others are not touched. */
+  read(): MetricReading {
+    const hardware = new Map<string, (StratumSums | undefined)[]>();
+    const all: (StratumSums | undefined)[] = [];
+    const arms = noArms();
+    for (const [, stratum] of [...this.#strata].sort(([a], [b]) => compareCodePoints(a, b))) {
+      if (stratum.stale) this.#resum(stratum);
+      all.push(stratum.sums);
+      const own = hardware.get(stratum.hardware);
+      if (own === undefined) hardware.set(stratum.hardware, [stratum.sums]);
+      else own.push(stratum.sums);
+      for (const arm of [0, 1] as const) {
+        arms[arm].n += stratum.arms[arm].n;
+        arms[arm].sum += stratum.arms[arm].sum;
+      }
+    }
+    const show = (arm: ArmSum) => ({ n: arm.n, mean: arm.n === 0 ? null : arm.sum / arm.n });
+    return {
+      pooled: ancova(all),
+      byHardware: [...hardware]
+        .sort(([a], [b]) => compareCodePoints(a, b))
+        .map(([name, sums]) => ({ hardware: name, fit: ancova(sums) })),
+      arms: [show(arms[0]), show(arms[1])],
+    };
+  }
+
+  #stratum(spell: Spell): Stratum {
+    const key = stratumKey(spell.placement);
+    let stratum = this.#strata.get(key);
+    if (stratum === undefined) {
+      stratum = {
+        hardware: spell.placement.hardware,
+        members: [new Set(), new Set()],
+        stale: true,
+        sums: undefined,
+        arms: noArms(),
+      };
+      this.#strata.set(key, stratum);
+    }
+    return stratum;
+  }
+
+  #resum(stratum: Stratum): void {
+    const rows: DeviceMeans[] = [];
+    const arms = noArms();
+    for (const canary of [0, 1] as const) {
+      for (const device of [...stratum.members[canary]].sort(compareCodePoints)) {
+        const row = this.#row(device, this.#spell(device, canary) as Spell);
+        if (row === undefined) continue;
+        rows.push(row);
+        arms[canary].n += 1;
+        arms[canary].sum += this.#spec.worse === "higher" ? row.since : -row.since;
+      }
+    }
+    stratum.sums = stratumSums(rows);
+    stratum.arms = arms;
+    stratum.stale = false;
+  }
+
+  /** A device's means, oriented so that higher is worse; undefined while it has too few samples or one that has no logarithm. */
+  #row(device: string, spell: Spell): DeviceMeans | undefined {
+    const record = this.#records[device] as DeviceRecord;
+    const samples = record.samples[this.#spec.metric];
+    if (samples === undefined) return undefined;
+    const from = lowerBound(samples.at, spell.enter);
+    const end = spellEnd(spell);
+    const to = end === null ? samples.at.length : lowerBound(samples.at, end);
+    if (to - from < (this.#spec.samplesMin ?? SAMPLES_MIN_DEFAULT)) return undefined;
+    const window = this.#spec.baselineWindow ?? BASELINE_WINDOW_DEFAULT;
+    let before = 0;
+    if (window > 0) {
+      // A canary's baseline ends when its update starts, not when the new image confirms.
+      const until = spell.canary === 1 ? (record.canary as { startedAt: number }).startedAt : spell.enter;
+      const first = lowerBound(samples.at, until - window);
+      const last = lowerBound(samples.at, until);
+      if (last === first) return undefined;
+      before = this.#onScale(mean(samples.value, first, last));
+    }
+    const since = this.#onScale(mean(samples.value, from, to));
+    return Number.isFinite(before) && Number.isFinite(since) ? { canary: spell.canary, before, since } : undefined;
+  }
+
+  #onScale(value: number): number {
+    const scaled = this.#spec.scale === "ln" ? (value > 0 ? Math.log(value) : NaN) : value;
+    return this.#spec.worse === "higher" ? scaled : -scaled;
+  }
+}
