@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { Conductor } from "./conductor.ts";
 import { boundJudge } from "./judge.ts";
 import { startRollout, tagDevice } from "./operations.ts";
+import { replay } from "./replay.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
 import { aConductor, aRelease, hashOf, operator, Speaker, start } from "./testing/build.ts";
 
@@ -151,6 +152,14 @@ describe("restart", () => {
     expect(plain(again)).toEqual(plain(conductor));
     expect(again.outstanding().filter((effect) => effect.kind === "send" && effect.command.kind === "offer")).toEqual([]);
     expect(again.tick(at(600)).effects.filter((effect) => effect.kind === "send" && effect.command.kind === "offer")).toEqual([]);
+  });
+
+  test("a replay of the facts makes the same decisions, and a changed decision is found", () => {
+    const { entries } = halted();
+    const result = replay(entries, boundJudge);
+    expect(result).toMatchObject({ ok: true });
+    const index = entries.findIndex((entry) => entry.type === "halted");
+    expect(replay(entries.filter((_, i) => i !== index), boundJudge)).toMatchObject({ ok: false, at: index + 1 });
   });
 
   test("a snapshot and the rest of the log give the same as the whole log, wherever it is cut", () => {

@@ -9,6 +9,7 @@ export * from "./membership.ts";
 export * from "./operations.ts";
 export * from "./plan-file.ts";
 export type * from "./ports.ts";
+export * from "./replay.ts";
 export * from "./selector.ts";
 export * from "./snapshot.ts";
 export * from "./summary.ts";
