@@ -14,6 +14,9 @@ export const itself = (reason: string): Authority => ({ by: "coalmine", reason }
 /** Folds one decision. The log is read with this alone: nothing is decided again after a restart. */
 export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: Instant): void {
   const index = indexOf(rollout);
+  if (decision.type !== "offered" && decision.type !== "moved") {
+    rollout.revision += 1;
+  }
   switch (decision.type) {
     case "rollout-started":
       throw new Error("rollout-started begins a rollout; see beginRollout");

@@ -52,6 +52,8 @@ export interface Rollout {
   pace: Pace;
   offered: number;
   haltedBy: { readonly gate: string; readonly metric: string; readonly reason: string } | null;
+  /** Counts the decisions about the rollout as a whole: who orders something names the revision that was looked at. */
+  revision: number;
   /** Gates that an operator overrode when resuming a halted rollout (R32). */
   overrides: readonly string[];
   /** The judge's state; plain data. */
@@ -118,6 +120,7 @@ export function beginRollout(decision: Extract<Decision, { type: "rollout-starte
     pace: newPace(plan.offers.perMinute, at),
     offered: 0,
     haltedBy: null,
+    revision: 1,
     overrides: [],
     evidence: judge.init(plan, members),
     index: undefined,

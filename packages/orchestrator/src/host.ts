@@ -32,8 +32,8 @@ export interface HostOptions {
   readonly snapshotEvery?: number;
   /** Told of trouble that stops nothing: a link that is down, a store that fails. */
   readonly warn?: (message: string) => void;
-  /** Told of every batch of new entries once they are durable. */
-  readonly watch?: (outcome: Outcome) => void;
+  /** Told of every batch of new entries once they are durable, with the sequence of the first. */
+  readonly watch?: (outcome: Outcome, first: number) => void;
 }
 
 /** The orchestrator as a running thing: conductor, log, artifacts and links. */
@@ -171,6 +171,7 @@ export class Host implements LinkHost {
     }
     const { log } = this.#options;
     if (outcome.entries.length > 0) {
+      const first = log.length + 1;
       try {
         for (const entry of outcome.entries) {
           log.append(entry);
@@ -184,7 +185,7 @@ export class Host implements LinkHost {
         this.#options.warn?.(`${this.#failed.message}; no report is acknowledged and no offer sent until a restart`);
         throw this.#failed;
       }
-      this.#options.watch?.(outcome);
+      this.#options.watch?.(outcome, first);
     }
     for (const effect of outcome.effects) {
       this.#send(effect);

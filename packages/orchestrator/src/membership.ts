@@ -111,7 +111,8 @@ export function freeze(options: {
   };
 }
 
-function unfit(release: ReleaseRecord, device: DeviceRecord): string | undefined {
+/** Why a device cannot take a release; undefined when it can. */
+export function unfit(release: ReleaseRecord, device: DeviceRecord): string | undefined {
   const artifact = artifactFor(release, device);
   if (device.hardware === null) {
     return "it has not said what hardware it is";
