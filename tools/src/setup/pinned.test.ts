@@ -21,7 +21,7 @@ if (what === "echo") console.log(JSON.stringify([process.execPath, process.argv[
 if (what === "wait") {
   process.on("SIGTERM", () => { console.log("told to stop"); process.exit(9); });
   setInterval(() => undefined, 1000);
-  console.log(process.pid);
+  console.log(String(process.pid));
 }
 `;
 
@@ -68,7 +68,9 @@ test("a pinned Node that is itself too old is not started again and again", () =
 });
 
 async function started(): Promise<{ parent: ChildProcess; childPid: number }> {
-  const parent = spawn(process.execPath, [clone(platformNode), "wait"], { stdio: ["ignore", "pipe", "inherit"] });
+  const parent = spawn(process.execPath, [clone(platformNode), "wait"], { stdio: ["ignore", "pipe", "ignore"] });
+  // A test that fails half-way must not leave a process behind: its child goes with it.
+  onTestFinished(() => void parent.kill("SIGKILL"));
   const [line] = (await once(parent.stdout, "data")) as [Buffer];
   return { parent, childPid: Number(line.toString("utf8")) };
 }
