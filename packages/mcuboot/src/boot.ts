@@ -3,7 +3,7 @@ import { opsSince } from "./application.ts";
 import type { BootConfig, Profile } from "./config.ts";
 import { withProfile } from "./config.ts";
 import { bootDirectXip } from "./direct-xip.ts";
-import type { Flash, FlashOps, PowerCutPlan } from "./flash.ts";
+import type { Flash, FlashOperation, FlashOps, PowerCutPlan } from "./flash.ts";
 import { PowerCut } from "./flash.ts";
 import type { ImageHeader } from "./format.ts";
 import { TlvType, isEncrypted } from "./format.ts";
@@ -50,6 +50,8 @@ export interface BootResult {
   readonly nv: readonly number[];
   /** Which assertion failed. */
   readonly assertion: string | undefined;
+  /** The operation that the power was lost before or in. */
+  readonly cutAt: FlashOperation | undefined;
 }
 
 /**
@@ -65,6 +67,7 @@ export function boot(config: BootConfig, flash: Flash, options: BootOptions = {}
   const typeBefore = swapType(effective, flash);
   let outcome: BootResult["outcome"] = "fail";
   let assertion: string | undefined;
+  let cutAt: FlashOperation | undefined;
   let slot: SlotIndex | undefined;
   flash.arm(options);
   try {
@@ -73,6 +76,7 @@ export function boot(config: BootConfig, flash: Flash, options: BootOptions = {}
   } catch (error) {
     if (error instanceof PowerCut) {
       outcome = "cut";
+      cutAt = error.operation;
     } else if (error instanceof AssertionFailed) {
       outcome = "assert";
       assertion = error.message;
@@ -94,6 +98,7 @@ export function boot(config: BootConfig, flash: Flash, options: BootOptions = {}
     ops: opsSince(before, flash.ops),
     nv: loader.counters,
     assertion,
+    cutAt,
   };
 }
 

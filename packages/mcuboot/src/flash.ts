@@ -28,8 +28,26 @@ export interface PowerCutPlan {
   readonly torn?: boolean | undefined;
 }
 
+/** One flash operation: a write call, or the erase of one sector. Offset within the area, length in bytes. */
+export interface FlashOperation {
+  readonly kind: "write" | "erase";
+  readonly area: FlashArea;
+  readonly off: number;
+  readonly len: number;
+  /** What a write programs; a view, valid only during the call. */
+  readonly data?: Uint8Array;
+}
+
 /** Unwinds the bootloader when the power is lost; never leaves this package. */
-export class PowerCut extends Error {}
+export class PowerCut extends Error {
+  /** The operation that was not, or not wholly, carried out. */
+  readonly operation: FlashOperation;
+
+  constructor(operation: FlashOperation) {
+    super("power cut");
+    this.operation = operation;
+  }
+}
 
 const COPY_CHUNK = 1024;
 
@@ -54,6 +72,7 @@ export class Flash {
   #misaligned = 0;
   #cutAt = Infinity;
   #torn = false;
+  #observer: ((operation: FlashOperation) => void) | undefined;
 
   private constructor(geometry: FlashGeometry, pool: SectorPool, sectors: Sector[]) {
     this.geometry = geometry;
@@ -136,8 +155,9 @@ export class Flash {
         const half = Math.floor(data.length / 2 / area.align) * area.align;
         this.#program(area, off, data.subarray(0, half));
       }
-      throw new PowerCut();
+      throw new PowerCut({ kind: "write", area, off, len: data.length });
     }
+    this.#observer?.({ kind: "write", area, off, len: data.length, data });
     this.#writes++;
     this.#bytesWritten += data.length;
     this.#program(area, off, data);
@@ -153,8 +173,9 @@ export class Flash {
         const bytes = this.#writable(at);
         bytes.fill(0xff, 0, size / 2);
       }
-      throw new PowerCut();
+      throw new PowerCut({ kind: "erase", area, off: area.sectorOff[index] ?? 0, len: size });
     }
+    this.#observer?.({ kind: "erase", area, off: area.sectorOff[index] ?? 0, len: size });
     this.#erases++;
     this.#bytesErased += size;
     this.#own.delete(at);
@@ -201,6 +222,11 @@ export class Flash {
   arm(plan: PowerCutPlan = {}): void {
     this.#cutAt = plan.cutBefore === undefined ? Infinity : this.#writes + this.#erases + plan.cutBefore;
     this.#torn = plan.torn ?? false;
+  }
+
+  /** Tells of every operation before it is carried out, until called without a function. Copies then take the byte path. */
+  observe(observer?: (operation: FlashOperation) => void): void {
+    this.#observer = observer;
   }
 
   /** Interns every changed sector. Called at the end of each run, so that equal devices share again. */
@@ -338,6 +364,7 @@ export class Flash {
     const sourceAt = from.firstSector + source;
     const targetAt = to.firstSector + target;
     if (
+      this.#observer !== undefined ||
       source < 0 ||
       target < 0 ||
       size < length ||

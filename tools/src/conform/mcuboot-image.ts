@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hash } from "node:crypto";
 import type { AreaSpec, BootConfig, SectorPool } from "@coalmine/mcuboot";
-import { Flash, boot, bootConfig, buildImage, parseImage, setPending } from "@coalmine/mcuboot";
+import { Flash, boot, bootConfig, buildImage, parseImage, setPending, slotCapacity, verifyImage } from "@coalmine/mcuboot";
 import type { ImageCase, Vectors } from "./mcuboot-vectors.ts";
 import { differ } from "./mcuboot-vectors.ts";
 
@@ -53,6 +53,7 @@ export class ImageBench {
       }
       if (primary !== undefined) {
         differ(problems, `${config} primary`, this.#inPrimary(build, image), primary);
+        differ(problems, `${config} artifact verify`, this.#verified(build, image) ? "boot" : "fail", primary);
       }
       if (secondary !== undefined) {
         differ(problems, `${config} secondary`, this.#inSecondary(build, image), secondary);
@@ -65,6 +66,12 @@ export class ImageBench {
     const flash = Flash.create(AREAS, { pool: this.#pool });
     flash.install("primary", image);
     return boot(build.config, flash).outcome;
+  }
+
+  /** What `artifact verify` says for this bootloader. */
+  #verified({ config }: Build, image: Uint8Array): boolean {
+    const { sig, keys, tlvAllowList } = config;
+    return verifyImage(image, keys, { sig, tlvAllowList, slotSize: AREAS[0]?.size ?? 0, maxSize: slotCapacity(config, AREAS) }).ok;
   }
 
   #inSecondary(build: Build, image: Uint8Array): string {

@@ -2,6 +2,7 @@
 import type { BootConfig, Profile, SectorPool } from "@coalmine/mcuboot";
 import { Flash, boot, formatVersion, withProfile } from "@coalmine/mcuboot";
 import type { BootRow, CutRow, Digests, PowercutCase, Vectors } from "./mcuboot-vectors.ts";
+import { operationRecord } from "./mcuboot-vectors.ts";
 
 /** Rows of power-cut cases: how many agree, and what became of the ones where the original went wrong. */
 export interface CutReport {
@@ -34,6 +35,15 @@ export function runPowercut(test: PowercutCase, vectors: Vectors, pool: SectorPo
     fail("state", `start: sha ${digests.whole(flash)}, expected ${test.state0.sha}`);
   }
   checkReference(bench, test, nv, fail);
+  if (profile === "exact") {
+    flash.restore(start);
+    checkTrace(bench, test, vectors, nv, fail);
+  }
+  for (const [index, file] of test.savedStates) {
+    if (vectors.digestOf(file) !== test.states[index]) {
+      fail("state", `${file} is not the recorded state ${index}`);
+    }
+  }
   const wanted = finalVersion(test);
 
   const runRow = (name: string, row: CutRow, restore: () => number[]): void => {
@@ -67,6 +77,10 @@ export function runPowercut(test: PowercutCase, vectors: Vectors, pool: SectorPo
     if (profile === "exact" && (first.outcome !== "cut" || digests.whole(flash) !== test.states[double.afterFirst])) {
       fail("state", `first cut before ${double.n1}: not the recorded state ${double.afterFirst}`);
     }
+    const recovery = boot(config, flash, { nv: first.nv });
+    if (profile === "exact" && recovery.ops.total !== double.total2) {
+      fail("ops", `the boot after a cut before ${double.n1} takes ${recovery.ops.total} operations, expected ${double.total2}`);
+    }
     for (const row of double.rows) {
       runRow(`cuts before ${double.n1} and ${row[0]}`, row, () => {
         flash.restore(middle);
@@ -92,6 +106,38 @@ function checkReference(bench: Bench, test: PowercutCase, nv: readonly number[],
   }
 }
 
+/** Every operation of the boot under test, byte by byte, against the recorded trace. */
+function checkTrace(bench: Bench, test: PowercutCase, vectors: Vectors, nv: readonly number[], fail: (level: string, detail: string) => void): void {
+  const trace = vectors.binary(test.trace);
+  const view = new DataView(trace.buffer, trace.byteOffset, trace.byteLength);
+  let at = 0;
+  let n = 0;
+  let problem: string | undefined;
+  bench.flash.observe((operation) => {
+    n++;
+    if (problem !== undefined) {
+      return;
+    }
+    const want =
+      at + 12 > trace.length ? "nothing" : [String.fromCharCode(trace[at] ?? 0), trace[at + 1], view.getUint32(at + 4, true), view.getUint32(at + 8, true)].join();
+    const data = trace.subarray(at + 12, at + 12 + (operation.data?.length ?? 0));
+    at += 12 + (operation.data?.length ?? 0);
+    if (operationRecord(operation) !== want) {
+      problem = `operation ${n}: ${operationRecord(operation)}, expected ${want}`;
+    } else if (operation.data !== undefined && Buffer.compare(data, operation.data) !== 0) {
+      problem = `operation ${n}: other bytes written`;
+    }
+  });
+  boot(bench.config, bench.flash, { nv });
+  bench.flash.observe();
+  if (problem === undefined && (at !== trace.length || n !== test.total)) {
+    problem = `${n} operations and ${at} bytes, expected ${test.total} and ${trace.length}`;
+  }
+  if (problem !== undefined) {
+    fail("trace", problem);
+  }
+}
+
 /** The image a device must run in the end, however often the power was lost. */
 function finalVersion(test: PowercutCase): string | undefined {
   return test.reference.at(-1)?.hdr?.version;
@@ -107,10 +153,13 @@ function isAnomaly(test: PowercutCase, row: CutRow, wanted: string | undefined):
 function replayRow(bench: Bench, row: CutRow, nv: readonly number[]): [string[], { outcome: string; version: string | undefined }] {
   const { config, flash, digests, states } = bench;
   const problems: string[] = [];
-  const [n, , cutState, boots] = row;
+  const [n, operation, cutState, boots] = row;
   const cut = boot(config, flash, { cutBefore: n, torn: bench.torn, nv });
   if (cut.outcome !== "cut") {
     problems.push(`no power cut: ${cut.outcome}`);
+  }
+  if (operationRecord(cut.cutAt) !== operation.join()) {
+    problems.push(`cut at ${operationRecord(cut.cutAt)}, expected ${operation.join()}`);
   }
   if (digests.whole(flash) !== states[cutState]) {
     problems.push("flash after the cut differs");

@@ -2,7 +2,7 @@
 import type { BootConfig, BootResult, Profile, SectorPool } from "@coalmine/mcuboot";
 import { Flash, boot, formatVersion, setConfirmed, setNext, setPending, withProfile } from "@coalmine/mcuboot";
 import type { Digests, ExpectedStep, ScenarioCase, Step, Vectors } from "./mcuboot-vectors.ts";
-import { compareState, differ } from "./mcuboot-vectors.ts";
+import { compareState, differ, operationRecord } from "./mcuboot-vectors.ts";
 
 /** What a scenario's replay differed in, by comparison level; empty lists mean equal. */
 export interface ScenarioReport {
@@ -52,6 +52,9 @@ function perform(run: Run, step: Step): { outcome: string[]; ops: string[] } {
       const result = boot(config, flash, { cutBefore: step.cutBefore, nv: run.nv });
       run.nv = result.nv.map((value) => value);
       compareBoot(result, expect, outcome);
+      if (Array.isArray(expect.cutOp)) {
+        differ(ops, "cut operation", operationRecord(result.cutAt), expect.cutOp.join());
+      }
       // The recording counts in `total` the operation that power was lost before.
       const counted = { ...result.ops, total: result.ops.total + (result.outcome === "cut" ? 1 : 0) };
       for (const [field, want] of Object.entries(expect.ops ?? {})) {

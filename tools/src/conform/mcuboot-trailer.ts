@@ -42,6 +42,8 @@ export interface LayoutRow {
   readonly maxImage?: number;
   readonly maxImagePrimary?: number;
   readonly maxImageSecondary?: number;
+  /** What the recorded code itself computed. */
+  readonly real: { readonly maxPrimary: number; readonly maxSecondary: number; readonly trailerSz: number; readonly writeSz?: number };
 }
 
 export interface BytesRow {
@@ -68,6 +70,7 @@ export interface OpsRow {
   readonly newSize: number;
   readonly step: "test" | "revert";
   readonly ops: FlashOps;
+  readonly erasesByArea: Readonly<Record<string, number>>;
 }
 
 /** Offsets, sizes and the maximum image of one layout, by formula. */
@@ -91,6 +94,8 @@ export function checkLayout(row: LayoutRow, pool: SectorPool): string[] {
     differ(problems, `${name} swap_size`, at.swapSize, want.swapSizeOff);
     differ(problems, `${name} status`, at.status, want.statusOff);
   }
+  differ(problems, "real trailerSz", trailerSize(config, row.align), row.real.trailerSz);
+  differ(problems, "real maximum image", slotCapacity(config, areas), Math.min(row.real.maxPrimary, row.real.maxSecondary));
   const capacity = row.maxImage ?? Math.min(row.maxImagePrimary ?? Infinity, row.maxImageSecondary ?? Infinity);
   differ(problems, "maximum image", slotCapacity(config, areas), capacity);
   return problems;
@@ -128,21 +133,30 @@ export function checkOps(row: OpsRow, pool: SectorPool): string[] {
   // The table's slots: 64 sectors, at most 256 KiB, and room for one sector more in maxImgSectors.
   const sectors = Math.min(64, (256 * 1024) / row.sector);
   const config = bootConfig({ mode: row.mode, sig: "none", maxAlign: Math.max(8, row.align), maxImgSectors: sectors + 1 });
-  const counts = {
+  const sectorCounts = {
     primary: sectors + (row.mode === "swap-move" ? 1 : 0),
     secondary: sectors + (row.mode === "swap-offset" ? 1 : 0),
     scratch: row.scratchSectors,
   };
-  const flash = prepared(config, layout(row.mode, row.sector, row.align, counts), row, pool, undefined);
+  const flash = prepared(config, layout(row.mode, row.sector, row.align, sectorCounts), row, pool, undefined);
   setPending(config, flash, { permanent: false });
-  let result = boot(config, flash);
   if (row.step === "revert") {
-    result = boot(config, flash);
+    boot(config, flash);
   }
+  const erases: Record<string, number> = {};
+  flash.observe(({ kind, area }) => {
+    if (kind === "erase") {
+      erases[area.id] = (erases[area.id] ?? 0) + 1;
+    }
+  });
+  const result = boot(config, flash);
+  flash.observe();
   const problems: string[] = [];
   for (const field of ["total", "writes", "erases", "bytesWritten", "bytesErased"] as const) {
     differ(problems, field, result.ops[field], row.ops[field]);
   }
+  const text = (counts: Readonly<Record<string, number>>): string => Object.entries(counts).sort().join(" ");
+  differ(problems, "erases by area", text(erases), text(row.erasesByArea));
   return problems;
 }
 

@@ -3,7 +3,7 @@ import { createHash, hash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import type { AreaSpec, BootConfig, Flash, PublicKey, SignatureKind, SwapMode } from "@coalmine/mcuboot";
+import type { AreaSpec, BootConfig, Flash, FlashOperation, PublicKey, SignatureKind, SwapMode } from "@coalmine/mcuboot";
 import { bootConfig, loadPublicKey, readTrailer, swapType } from "@coalmine/mcuboot";
 
 // The format of vectors/mcuboot/README.md.
@@ -57,6 +57,7 @@ export interface ExpectedStep extends ExpectedState {
   readonly hdr?: ExpectedHeader;
   readonly swapTypeBefore?: string;
   readonly rewrites?: number;
+  readonly cutOp?: OperationRecord | null;
   readonly ops?: Readonly<Record<"total" | "writes" | "erases" | "bytesWritten" | "bytesErased", number>>;
 }
 
@@ -99,15 +100,19 @@ export interface ScenarioCase extends CaseBase {
   readonly finalFlash?: Ref;
 }
 
+/** An operation: kind, flash area id, offset in the area, length. */
+export type OperationRecord = readonly [kind: "E" | "W", area: number, off: number, len: number];
 export type BootRow = readonly [outcome: string, swapTypeBefore: string, ops: number, slot: string | null, version: string | null, state: number, assertion?: string];
-export type CutRow = readonly [n: number, op: readonly [kind: "E" | "W", area: number, off: number, len: number], state: number, boots: readonly BootRow[]];
+export type CutRow = readonly [n: number, op: OperationRecord, state: number, boots: readonly BootRow[]];
 
 export interface PowercutCase extends CaseBase {
   readonly kind: "powercut" | "powercut-double";
   readonly torn: boolean;
   readonly chain: number;
   readonly total: number;
+  readonly trace: Ref;
   readonly states: readonly string[];
+  readonly savedStates: readonly (readonly [state: number, file: string])[];
   readonly reference: readonly ExpectedStep[];
   readonly anomalies: readonly (readonly [...unknown[]])[];
   readonly rows?: readonly CutRow[];
@@ -173,6 +178,11 @@ export class Vectors {
       this.#binaries.set(ref.file, bytes);
     }
     return bytes;
+  }
+
+  /** Digest of a binary that is named without one. */
+  digestOf(file: string): string {
+    return hash("sha256", gunzipSync(readFileSync(join(this.dir, file))));
   }
 
   publicKey(name: string): PublicKey {
@@ -265,6 +275,11 @@ export function compareState(
     }
   }
   return { outcome, state };
+}
+
+/** An operation as the recordings write it. */
+export function operationRecord(operation: FlashOperation | undefined): string {
+  return operation === undefined ? "none" : [operation.kind === "erase" ? "E" : "W", operation.area.id, operation.off, operation.len].join();
 }
 
 export function differ(into: string[], field: string, have: unknown, want: unknown): void {
