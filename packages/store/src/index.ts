@@ -1,1 +1,5 @@
-export {};
+// SPDX-License-Identifier: Apache-2.0
+export { openArtifactStore, type ArtifactStoreOptions } from "./artifact-store.ts";
+export { openEventLog, type EventLogOptions } from "./event-log.ts";
+export { memoryArtifactStore } from "./memory-artifacts.ts";
+export { memoryEventLog, type MemoryEventLogOptions } from "./memory-log.ts";

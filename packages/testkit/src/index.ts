@@ -1,1 +1,3 @@
-export {};
+// SPDX-License-Identifier: Apache-2.0
+export { artifactStoreContract, type ArtifactStoreHome } from "./artifact-store-contract.ts";
+export { eventLogContract, type EventLogHome, logEntry, sampleEntries } from "./event-log-contract.ts";

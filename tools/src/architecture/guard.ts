@@ -127,9 +127,9 @@ function importFindings({ root, file, found, one, packages, isTest }: ImportSite
   return findings;
 }
 
-/** Code under src/ and bin/ is shipped; the tools are not, nor is a bundler's configuration. */
+/** Code under src/ and bin/ is shipped; the tools and the testkit are not, nor is a bundler's configuration. */
 function isShipped(file: string, one: Placed): boolean {
-  if (one.layer === "tool") {
+  if (one.layer === "tool" || one.layer === "testkit") {
     return false;
   }
   return file.startsWith(`${one.folder}/src/`) || file.startsWith(`${one.folder}/bin/`);
