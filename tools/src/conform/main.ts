@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run -s conform -- mcuboot|stats|coredump DIR [--json]`: reference data in a folder against our implementation.
 
+import { existsSync } from "node:fs";
+import { conformCoredump, hasCoredumpFacts } from "./coredump.ts";
 import { mcubootMain } from "./mcuboot-main.ts";
 import { conformStats } from "./stats.ts";
 
@@ -32,9 +34,14 @@ function finish(result: Counted): never {
 
 if (what === "mcuboot") process.exit(await mcubootMain(process.argv.slice(3)));
 if (dir === undefined) usage("a folder is missing");
+if (!existsSync(dir)) usage(`no such folder: ${dir}`);
 switch (what) {
   case "stats":
     finish(conformStats(dir));
+    break;
+  case "coredump":
+    if (!hasCoredumpFacts(dir)) usage(`${dir} has no facts.json`);
+    finish(conformCoredump(dir));
     break;
   default:
     usage(`unknown reference data: ${String(what)}`);

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { FileHeader, MemoryBlock, ThreadInfo } from "./dump.ts";
+
+/** Larger first blocks are RAM, not one thread's structure. */
+const THREAD_BYTES_MAX = 1024;
+
+/**
+ * The faulting thread of a minimal dump: its structure is the first memory block, its stack the second.
+ *
+ * Where name and stack lie inside struct k_thread depends on the build's options, so they are found by shape: the stack
+ * as a start and size that match the second block (then the stack is `sure`), the name as the longest printable string.
+ */
+export function faultingThread(header: FileHeader, memory: readonly MemoryBlock[]): ThreadInfo | null {
+  const [structure, stack] = memory;
+  if (structure === undefined || stack === undefined || structure.data.length > THREAD_BYTES_MAX) return null;
+  const stackSure = namesStack(header, structure, stack);
+  return { address: structure.start, name: longestName(structure.data), stack: { start: stack.start, end: stack.end }, stackSure };
+}
+
+/** Whether the structure holds a stack_info {start, size} that is the second block. */
+function namesStack(header: FileHeader, structure: MemoryBlock, stack: MemoryBlock): boolean {
+  const size = header.ptrSizeLog2 === 6 ? 8 : 4;
+  const view = new DataView(structure.data.buffer, structure.data.byteOffset, structure.data.byteLength);
+  const word = (at: number): bigint => (size === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true)));
+  for (let at = 0; at + 2 * size <= structure.data.length; at += size) {
+    if (word(at) === stack.start && word(at + size) === stack.end - stack.start) return true;
+  }
+  return false;
+}
+
+function longestName(data: Uint8Array): string | null {
+  let best = "";
+  // Names start on a word and end with a zero; two letters are the least that is not chance.
+  for (let at = 0; at + 4 <= data.length; at += 4) {
+    let end = at;
+    while (end < data.length && isPrintable(data[end] as number)) end += 1;
+    if (end < data.length && data[end] === 0 && end - at >= 2 && end - at > best.length && end - at < 32) {
+      best = String.fromCharCode(...data.subarray(at, end));
+    }
+    at = Math.max(at, end - (end % 4));
+  }
+  return best === "" ? null : best;
+}
+
+const isPrintable = (byte: number): boolean => byte >= 0x20 && byte < 0x7f;
