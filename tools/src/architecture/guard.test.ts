@@ -97,6 +97,19 @@ test("testkit is for tests only", () => {
   ]);
 });
 
+test("what lies in testing/ may use devDependencies, and only tests use it", () => {
+  const files = {
+    "packages/core/src/testing/build.ts": code(`import fc from "fast-check";\nexport const any = fc.nat();`),
+    "packages/core/src/index.test.ts": code(`import { any } from "./testing/build.ts";\nany;`),
+    "packages/core/src/index.ts": code(`export { any } from "./testing/build.ts";`),
+    "packages/mcuboot/src/index.ts": code(`export { any } from "@coalmine/core/testing";`),
+  };
+  expect(linesOf(files)).toEqual([
+    'packages/core/src/index.ts:2 [layer] imports "./testing/build.ts"; testing/ is for tests',
+    'packages/mcuboot/src/index.ts:2 [layer] imports "@coalmine/core/testing"; testing/ is for tests',
+  ]);
+});
+
 test("a relative import cannot leave its package, and a package does not import itself by name", () => {
   expect(linesOf({ "packages/mcuboot/src/index.ts": code(`import "../../core/src/index.ts";\nimport "../package.json";\nimport "@coalmine/mcuboot";`) })).toEqual([
     'packages/mcuboot/src/index.ts:2 [relative] leaves its package with "../../core/src/index.ts"; import the package by name',

@@ -81,7 +81,7 @@ function fileFindings(root: string, file: string, one: Placed, packages: readonl
   const source = parseSource(file, readFileSync(join(root, file), "utf8"));
   const isTest = /\.test\.[cm]?[jt]sx?$/.test(file);
   const findings = importsOf(source).flatMap((found) => importFindings({ root, file, found, one, packages, isTest }));
-  if (!isTest && (one.layer === "core" || one.layer === "pure") && isPure(one.layer)) {
+  if (!isTest && !isTestSupport(file) && isPure(one.layer)) {
     findings.push(...impurities(source, one.layer).map(({ line, message }): Finding => ({ rule: "pure", file, line, message })));
   }
   return findings;
@@ -101,6 +101,9 @@ function importFindings({ root, file, found, one, packages, isTest }: ImportSite
   if (from === undefined) {
     return [];
   }
+  if (!isTest && one.layer !== "tool" && !isTestSupport(file) && isTestSupport(`${from}/`)) {
+    return [{ rule: "layer", file, line, message: `imports "${from}"; testing/ is for tests` }];
+  }
   if (from.startsWith(".") || from.startsWith("/")) {
     const inside = relative(join(root, one.folder), resolve(join(root, file), "..", from));
     const leaves = inside === ".." || inside.startsWith(`..${sep}`);
@@ -118,13 +121,18 @@ function importFindings({ root, file, found, one, packages, isTest }: ImportSite
   if (used !== undefined && !mayUse(one, used.name) && !(isTest && used.name === "testkit")) {
     const hint = used.name === "testkit" ? "only tests use testkit" : `${one.layer} ${one.name} may use ${allowedText(one)}`;
     findings.push({ rule: "layer", file, line, message: `imports ${used.name}; ${hint}` });
-  } else if (one.layer === "core" && !isTest) {
+  } else if (one.layer === "core" && !isTest && !isTestSupport(file)) {
     findings.push({ rule: "layer", file, line, message: `imports ${name}; core uses nothing` });
   }
-  if (!isDeclared(name, one, isTest || !isShipped(file, one))) {
+  if (!isDeclared(name, one, isTest || isTestSupport(file) || !isShipped(file, one))) {
     findings.push({ rule: "declared", file, line, message: `imports ${name}, which ${one.folder}/package.json does not declare${isTest ? "" : " as a dependency"}` });
   }
   return findings;
+}
+
+/** Builders and checkers that a package's tests share lie in its folder `testing`. */
+function isTestSupport(path: string): boolean {
+  return path.includes("/testing/");
 }
 
 /** Code under src/ and bin/ is shipped; the tools and the testkit are not, nor is a bundler's configuration. */

@@ -56,6 +56,6 @@ export function allowedText(user: { readonly name: string; readonly layer: Layer
 }
 
 /** Layers whose code must not see a clock, a timer, randomness, the process or a Node module. */
-export function isPure(layer: Layer): boolean {
+export function isPure(layer: Layer): layer is "core" | "pure" {
   return layer === "core" || layer === "pure";
 }

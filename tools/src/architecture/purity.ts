@@ -20,6 +20,7 @@ const deterministicGlobals = new Set(
 
 /** What pure packages may take from node:crypto: same input, same output (a signature may differ; its validity does not). */
 const deterministicCrypto = new Set([
+  "KeyObject",
   "constants",
   "createCipheriv",
   "createDecipheriv",

@@ -16,7 +16,7 @@ export function checksOf(root: string): Check[] {
     {
       name: "lint",
       what: "oxlint, type-aware",
-      args: [installed("oxlint/bin/oxlint"), "--type-aware", "--deny-warnings"],
+      args: [installed("oxlint/bin/oxlint"), "--type-aware", "--deny-warnings", "--format=unix"],
     },
     { name: "unused", what: "knip: unused files, exports, dependencies", args: [installed("knip/bin/knip.js"), "--no-progress", "--no-config-hints"] },
   ];
