@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BootConfig } from "./config.ts";
 import { slotIds } from "./config.ts";
-import type { FlashOps, PowerCutPlan } from "./flash.ts";
-import { Flash, PowerCut } from "./flash.ts";
+import type { Flash, FlashOps, PowerCutPlan } from "./flash.ts";
+import { PowerCut } from "./flash.ts";
 import type { FlashArea } from "./geometry.ts";
 import { SWAP_TYPE_NUMBER, readTrailer, writeCopyDone, writeImageOk, writeMagic, writeSwapInfo } from "./trailer.ts";
 

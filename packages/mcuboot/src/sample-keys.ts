@@ -12,6 +12,9 @@ const SAMPLE_KEYS: Readonly<Record<string, string>> = {
   c1907fa4eac7fae3840a78902b6f0710b037e9968e5c6274a12a28790c7d4e3c: "root-ed25519",
   "6754edab1e29affef4a05935adecbeb1a7b8b62397b31e39a61b5bfcaafd63af": "root-ed25519-2",
   b1d87d60173352b9a4808979790fc699fb4c4f83b49cf1970edd96ff4adc36a6: "root-ed25519-unknown",
+  e6c097daf1458d0f8b8d43fc4b4b9d4425203484b3afe5570ed074073901bab0: "bad-ec-p256",
+  e32a93d4ef8c5f4d503642e2cc7c5eece7693e3246c7766dbb4b54d79441db2a: "bad-rsa-2048",
+  bb868a727f0ef75e890a6a52bccd1d936fb34438afd6f237e8af259865742446: "cypress-test-ec-p256",
 };
 
 /** Fewest bytes of a key hash that identify a key; a bootloader accepts even shorter ones. */
