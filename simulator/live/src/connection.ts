@@ -11,6 +11,8 @@ export type Phase = (typeof Phase)[keyof typeof Phase];
  * own. A hundred bytes more here are a megabyte for ten thousand devices.
  */
 export class Connection<B> {
+  /** Number of the device's timer. */
+  readonly index: number;
   readonly id: DeviceId;
   readonly board: B;
   socket: Socket | null = null;
@@ -20,19 +22,20 @@ export class Connection<B> {
   /** Attempts since the last success. */
   attempts = 0;
   lastPacketId = 0;
-  /** Messages so far, for draws by name. */
-  messages = 0;
+  /** Messages of each kind so far, for draws by name. */
+  report = 0;
+  request = 0;
+  command = 0;
+  block = 0;
   /** The start of a packet whose rest has not come. */
   rest: Buffer | null = null;
   outbox: Posted[] | null = null;
-  /** Device time of the device's one timer, and of its earliest entry in the heap. */
-  wakeAt = Number.POSITIVE_INFINITY;
-  scheduledAt = Number.POSITIVE_INFINITY;
   /** Shared-timer rounds at which something was last written and read. */
   wroteAt = 0;
   readAt = 0;
 
-  constructor(id: DeviceId, board: B) {
+  constructor(index: number, id: DeviceId, board: B) {
+    this.index = index;
     this.id = id;
     this.board = board;
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver of devices behind real MQTT sockets. One object per device, one heap of device time, one timer.
+// The driver of devices behind real MQTT sockets. One object per device, one heap of device time, one real timer.
 //
 // L1. A device's inputs come one after another; `step` is never entered twice.
 // L2. A report leaves the outbox by its PUBACK, or as the oldest of too many; a lost connection loses none.
 // L3. The link is up for a device from its SUBACK to the loss of its socket.
 // L4. At most `connectWindow` sockets are between SYN and SUBACK, so a herd never overflows a listen backlog.
-import { CoalmineError, type DeviceId, type Instant, TimeHeap, unreachable } from "@coalmine/core";
+import { CoalmineError, type DeviceId, type Instant, instant, TimeHeap, unreachable } from "@coalmine/core";
 import type { DeviceEffect, DeviceInput } from "@coalmine/device";
 import {
   blockAnswerTopic,
@@ -19,11 +19,11 @@ import {
   limits,
   reportTopic,
 } from "@coalmine/protocol";
+import { type MessageKind, type Network, World, type WorldHandler } from "@coalmine/world";
 import { type BrokerAddress, brokerAddress, resolved } from "./address.ts";
 import { backoff } from "./backoff.ts";
 import type { AcceleratedClock } from "./clock.ts";
 import { Connection, nextPacketId, Phase } from "./connection.ts";
-import type { LiveNetwork, Message } from "./network.ts";
 import { InFlight, post, posted, type Posted, settle, windowMax } from "./outbox.ts";
 import { DeviceSocket, type SocketOwner } from "./socket.ts";
 import { disconnect, PacketType, pingRequest, readPublish, takePackets, writeConnect, writePuback, writePublish, writeSubscribe } from "./wire.ts";
@@ -37,7 +37,11 @@ export interface LiveFleetOptions<B> {
   readonly clock: AcceleratedClock;
   /** Seed of the back-off draws. */
   readonly seed: number;
-  readonly network?: LiveNetwork | undefined;
+  /**
+   * Faults on top of the real sockets, on the device's side of them: a socket of the loopback neither waits nor loses.
+   * Retransmissions of reports are part of the delay it draws; a lost block request is lost.
+   */
+  readonly network?: Pick<Network, "arrivals"> | undefined;
   /** MQTT keep-alive in real seconds. */
   readonly keepalive?: number;
   /** Sockets that may be on their way up at once. */
@@ -74,7 +78,7 @@ export interface LiveStats {
 /** A message that the network model holds back until its time. */
 interface Delayed<B> {
   readonly connection: Connection<B>;
-  readonly run: "send" | "input";
+  /** What the device sends, or what reaches it. */
   readonly effect?: DeviceEffect;
   readonly input?: DeviceInput;
 }
@@ -86,7 +90,7 @@ const packetMax = limits.blockAnswer + 256;
 const turnMax = 8;
 
 /** Thousands of devices in one process, each on its own connection. Make it with `liveFleet`. */
-export class LiveFleet<B> implements SocketOwner<Connection<B>> {
+export class LiveFleet<B> implements SocketOwner<Connection<B>>, WorldHandler<Delayed<B>> {
   readonly stats: LiveStats;
   readonly connections: readonly Connection<B>[];
   readonly #options: LiveFleetOptions<B>;
@@ -94,8 +98,8 @@ export class LiveFleet<B> implements SocketOwner<Connection<B>> {
   readonly #keepalive: number;
   readonly #window: number;
   readonly #ackTimeout: number;
-  /** Device time: wakes (the connection itself) and messages under way. */
-  readonly #due = new TimeHeap<Connection<B> | Delayed<B>>();
+  /** Device time: the devices' timers, and messages under way. */
+  readonly #world: World<Delayed<B>>;
   /** Real time: connections that wait before they try again. */
   readonly #retries = new TimeHeap<Connection<B>>();
   readonly #inFlight = new InFlight();
@@ -116,7 +120,8 @@ export class LiveFleet<B> implements SocketOwner<Connection<B>> {
     this.#keepalive = options.keepalive ?? 60;
     this.#window = options.connectWindow ?? 128;
     this.#ackTimeout = options.ackTimeout ?? 30;
-    this.connections = options.boards.map((board) => new Connection(options.idOf(board), board));
+    this.connections = options.boards.map((board, index) => new Connection(index, options.idOf(board), board));
+    this.#world = new World({ start: options.clock.now(), timers: this.connections.length });
     this.stats = {
       devices: this.connections.length,
       up: 0,
@@ -404,39 +409,39 @@ export class LiveFleet<B> implements SocketOwner<Connection<B>> {
   #input(connection: Connection<B>, input: DeviceInput): void {
     for (const effect of this.#options.step(connection.board, input, this.#options.clock.now())) {
       if (effect.kind === "wake") {
-        connection.wakeAt = effect.at;
-        this.#schedule(connection);
+        this.#world.setTimer(connection.index, effect.at);
+        this.#arm();
       } else {
         this.#send(connection, effect);
       }
     }
   }
 
-  #deliver(connection: Connection<B>, message: Message, input: DeviceInput): void {
-    this.#through(connection, message, { connection, run: "input", input });
+  #deliver(connection: Connection<B>, message: MessageKind, input: DeviceInput): void {
+    this.#through(connection, message, { connection, input });
   }
 
   #send(connection: Connection<B>, effect: Exclude<DeviceEffect, { kind: "wake" }>): void {
     if (effect.kind === "request" && connection.phase !== Phase.up) {
       return;
     }
-    this.#through(connection, effect.kind === "report" ? "report" : "request", { connection, run: "send", effect });
+    this.#through(connection, effect.kind === "report" ? "report" : "request", { connection, effect });
   }
 
   /** Through the network model, if there is one. */
-  #through(connection: Connection<B>, message: Message, delayed: Delayed<B>): void {
+  #through(connection: Connection<B>, message: MessageKind, delayed: Delayed<B>): void {
     const { network, clock } = this.#options;
     if (network === undefined) {
       this.#release(delayed);
       return;
     }
     const now = clock.now();
-    connection.messages += 1;
-    for (const delay of network.arrivals(connection.id, message, connection.messages, now)) {
+    connection[message] += 1;
+    for (const delay of network.arrivals(connection.id, message, connection[message], now)) {
       if (delay <= 0) {
         this.#release(delayed);
       } else {
-        this.#due.push(now + delay, delayed);
+        this.#world.post(instant(now + delay), delayed);
         this.#arm();
       }
     }
@@ -486,21 +491,13 @@ export class LiveFleet<B> implements SocketOwner<Connection<B>> {
 
   // Time
 
-  #schedule(connection: Connection<B>): void {
-    if (connection.wakeAt < connection.scheduledAt) {
-      connection.scheduledAt = connection.wakeAt;
-      this.#due.push(connection.wakeAt, connection);
-      this.#arm();
-    }
-  }
-
   #arm(): void {
     if (this.#closing) {
       return;
     }
     const real = performance.now();
     const { clock } = this.#options;
-    const wait = Math.min((this.#due.first - clock.now()) / clock.speed, this.#retries.first - real);
+    const wait = Math.min((this.#world.nextAt - clock.now()) / clock.speed, this.#retries.first - real);
     // Now and then in any case: a clock that counts pauses must be read between them.
     const at = real + Math.max(0, Math.min(wait, 20));
     if (this.#timer !== undefined && at >= this.#armedFor - 1) {
@@ -520,29 +517,20 @@ export class LiveFleet<B> implements SocketOwner<Connection<B>> {
     }
     this.#fill();
     const now = this.#options.clock.now();
-    while (this.#due.first <= now && performance.now() - began < turnMax) {
-      const at = this.#due.first;
-      const item = this.#due.pop() as Connection<B> | Delayed<B>;
-      if (item instanceof Connection) {
-        this.#wake(item, at, now);
-      } else {
-        this.#release(item);
-      }
+    while (this.#world.nextAt <= now && performance.now() - began < turnMax) {
+      this.#world.step(this);
     }
     this.#arm();
   }
 
-  #wake(connection: Connection<B>, at: number, now: Instant): void {
-    if (at !== connection.scheduledAt) {
-      return;
-    }
-    connection.scheduledAt = Number.POSITIVE_INFINITY;
-    if (connection.wakeAt > now) {
-      this.#schedule(connection);
-      return;
-    }
-    connection.wakeAt = Number.POSITIVE_INFINITY;
-    this.#input(connection, { kind: "wake" });
+  /** A device's own timer (called by the world). */
+  timer(index: number): void {
+    this.#input(this.connections[index] as Connection<B>, { kind: "wake" });
+  }
+
+  /** A message that was held back (called by the world). */
+  item(delayed: Delayed<B>): void {
+    this.#release(delayed);
   }
 
   /** Once a second for all: keep-alive, connections that never came up, acknowledgements that never came. */
