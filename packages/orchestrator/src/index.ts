@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export * from "./audit.ts";
 export * from "./conductor.ts";
 export type * from "./dispatch.ts";
 export * from "./entry.ts";
@@ -10,6 +11,9 @@ export * from "./operations.ts";
 export * from "./plan-file.ts";
 export type * from "./ports.ts";
 export * from "./replay.ts";
+export * from "./preflight.ts";
+export * from "./report-markdown.ts";
+export * from "./report.ts";
 export * from "./selector.ts";
 export * from "./snapshot.ts";
 export * from "./summary.ts";

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CoalmineError } from "@coalmine/core";
+
+/** What the command's exit code says (docs: commands). */
+export const exitCodes = {
+  /** Done, or verdict pass. */
+  done: 0,
+  /** Verdict fail, halted, or an expectation not met. */
+  failed: 1,
+  /** Inconclusive, or on hold. */
+  inconclusive: 2,
+  /** Bad input or usage. */
+  usage: 3,
+  /** The environment: cannot connect, a missing tool. */
+  environment: 4,
+  /** A bug of ours. */
+  bug: 70,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** Trouble with what the caller gave: exit 3. */
+export function badUsage(message: string, cause?: unknown): CoalmineError {
+  return new CoalmineError("cli/usage", message, { cause });
+}
+
+/** Trouble with what is around: exit 4. */
+export function badEnvironment(message: string, cause?: unknown): CoalmineError {
+  return new CoalmineError("cli/environment", message, { cause, retry: "later" });
+}
+
+export function isTrouble(error: unknown): error is CoalmineError {
+  return error instanceof CoalmineError;
+}
+
+const environmentAreas = new Set(["store", "link", "mqtt", "broker"]);
+
+/** 4 for what may work another time or place, 3 for what was asked wrongly. */
+export function exitCodeOf(error: CoalmineError): ExitCode {
+  if (error.code === "api/bug") {
+    return exitCodes.bug;
+  }
+  const area = error.code.split("/")[0] ?? "";
+  return error.retry === "later" || environmentAreas.has(area) ? exitCodes.environment : exitCodes.usage;
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+import process from "node:process";
+import { displayWidth, printable, tone, type Tone } from "./text.ts";
+
+export interface Cell {
+  readonly text: string;
+  readonly tone?: Tone;
+}
+
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+  /** Gives way when the terminal is narrow; columns without it are never cut. */
+  readonly flexible?: boolean;
+}
+
+const gap = 2;
+const flexibleMin = 8;
+
+/** Rows under titles. On a terminal it fits the width; elsewhere nothing is cut. */
+export function table(columns: readonly Column[], rows: readonly (readonly (string | number | Cell)[])[], options: { readonly width?: number | undefined } = {}): string {
+  const cells = rows.map((row) => row.map((cell): Cell => (typeof cell === "object" ? { ...cell, text: oneLine(cell.text) } : { text: oneLine(String(cell)) })));
+  const widths = columns.map((column, index) => Math.max(displayWidth(column.title), ...cells.map((row) => displayWidth(row[index]?.text ?? ""))));
+  shrink(columns, widths, options.width ?? (process.stdout.isTTY ? process.stdout.columns : undefined));
+  const line = (row: readonly Cell[]): string =>
+    columns
+      .map((column, index) => {
+        const cell = row[index] ?? { text: "" };
+        const text = cut(cell.text, widths[index] as number);
+        const space = " ".repeat((widths[index] as number) - displayWidth(text));
+        const coloured = cell.tone === undefined ? text : tone(cell.tone, text);
+        return column.align === "right" ? space + coloured : coloured + (index === columns.length - 1 ? "" : space);
+      })
+      .join(" ".repeat(gap))
+      .trimEnd();
+  const head = line(columns.map((column): Cell => ({ text: column.title, tone: "dim" })));
+  return [head, ...cells.map(line)].join("\n");
+}
+
+/** `name: value` lines, values aligned. */
+export function facts(rows: readonly (readonly [name: string, value: string | number | Cell])[]): string {
+  const width = Math.max(...rows.map(([name]) => displayWidth(name)));
+  return rows
+    .map(([name, value]) => {
+      const cell: Cell = typeof value === "object" ? value : { text: String(value) };
+      const text = printable(cell.text);
+      return `${tone("dim", name.padEnd(width))}  ${cell.tone === undefined ? text : tone(cell.tone, text)}`;
+    })
+    .join("\n");
+}
+
+function oneLine(text: string): string {
+  return printable(text).replaceAll(/[\n\t]+/g, " ");
+}
+
+function shrink(columns: readonly Column[], widths: number[], available: number | undefined): void {
+  if (available === undefined) {
+    return;
+  }
+  let excess = widths.reduce((sum, width) => sum + width, gap * (widths.length - 1)) - available;
+  for (const [index, column] of columns.entries()) {
+    if (excess > 0 && column.flexible === true) {
+      const given = Math.min(excess, Math.max(0, (widths[index] as number) - flexibleMin));
+      widths[index] = (widths[index] as number) - given;
+      excess -= given;
+    }
+  }
+}
+
+function cut(text: string, width: number): string {
+  if (displayWidth(text) <= width) {
+    return text;
+  }
+  let kept = "";
+  for (const character of text) {
+    if (displayWidth(kept + character) > width - 1) {
+      break;
+    }
+    kept += character;
+  }
+  return `${kept}…`;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Command } from "commander";
+import process from "node:process";
+import { groups } from "./commands/index.ts";
+import { example } from "./commands/example.ts";
+
+const version = "0.1.0";
+
+/** The program with the commands this command line may mean: one group when it names one, else all of them. */
+export async function buildProgram(argv: readonly string[]): Promise<Command> {
+  const program = new Command("coalmine")
+    .description("Canary OTA for Zephyr/MCUboot fleets: rollouts that stop on evidence.")
+    .version(`coalmine ${version} (Node ${process.versions.node})`, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show help")
+    .showHelpAfterError('("coalmine --help" lists the commands)');
+  example(program, "coalmine demo", "coalmine serve --data ./data --key release.pub.pem", "coalmine rollout start 1.2.0 --plan plan.yaml --reason 'weekly release'");
+  const named = groups.find((group) => group.names.includes(argv[0] ?? ""));
+  for (const group of named === undefined ? groups : [named]) {
+    const { register } = await group.load();
+    register(program);
+  }
+  settle(program);
+  return program;
+}
+
+/** Errors are thrown, not exits; every subcommand offers help and suggestions. */
+function settle(command: Command): void {
+  command.exitOverride().showSuggestionAfterError(true).configureHelp({ sortSubcommands: false });
+  command.configureOutput({ getOutHelpWidth: () => process.stdout.columns ?? 100, getErrHelpWidth: () => process.stderr.columns ?? 100 });
+  for (const sub of command.commands) {
+    settle(sub);
+  }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { GateReading } from "@coalmine/core";
+import type { RolloutReport } from "./report.ts";
+
+const rowsMax = 200;
+
+/** The report as Markdown, for an issue or an archive. Whatever devices said is escaped: it cannot become markup. */
+export function reportMarkdown(report: RolloutReport): string {
+  const { rollout, haltedBy } = report;
+  const lines: string[] = [`# Rollout ${escape(rollout.id)}: release ${escape(rollout.release)} (${escape(rollout.version)})`, ""];
+  lines.push(
+    ...list([
+      ["Outcome", rollout.outcome],
+      ["Verdict", rollout.verdict],
+      ["Started", rollout.startedAt],
+      ["Ended", rollout.endedAt ?? "not yet"],
+      ["Population", `${rollout.population} devices, ${rollout.offered} offered, ${rollout.exposed} exposed`],
+      ["Seed", String(rollout.seed)],
+    ]),
+  );
+  if (haltedBy !== null) {
+    lines.push("", "## Why it stopped", "", `Gate **${escape(haltedBy.gate)}** (metric ${escape(haltedBy.metric)}) in stage ${escape(haltedBy.stage ?? "-")} at ${haltedBy.at}:`, "", `> ${escape(haltedBy.reason)}`);
+  }
+  if (rollout.missing.length > 0) {
+    lines.push("", "## Still missing for a verdict", "", ...rollout.missing.map((text) => `- ${escape(text)}`));
+  }
+  lines.push("", "## Stages", "", ...table(["stage", "devices", "opened", "closed", "verdict"], rollout.stages.map((stage) => [stage.name, String(stage.size), stage.openedAt ?? "-", stage.closedAt ?? "-", stage.verdict])));
+  lines.push("", "## Devices by state", "", ...table(["state", "devices"], Object.entries(rollout.states).map(([state, count]) => [state, String(count)])));
+  lines.push("", "## Gates", "", ...gateTable(report.gates));
+  for (const { stage, at, gates } of report.stageGates) {
+    lines.push("", `### Stage ${escape(stage)} as it closed at ${at}`, "", ...gateTable(gates));
+  }
+  lines.push("", "## Crashes of the release", "");
+  lines.push(
+    ...(report.crashes.length === 0
+      ? ["None reported."]
+      : table(
+          ["signature", "build", "crashes", "devices", "first seen"],
+          report.crashes.map((group) => [group.signature, group.buildId, String(group.count), names(group.devices), `${group.first.device} at ${group.first.at}, ${group.first.uptime_s} s after boot`]),
+        )),
+  );
+  if (report.logs.length > 0) {
+    lines.push("", "## Logs and coredumps", "", ...table(["build", "stream", "pieces", "bytes", "devices"], report.logs.map((group) => [group.buildId, group.stream, String(group.chunks), String(group.bytes), names(group.devices)])));
+  }
+  lines.push("", "## Exposed devices and what they said", "");
+  lines.push(
+    ...(report.devices.length === 0
+      ? ["None."]
+      : table(
+          ["device", "stage", "stratum", "state", "why", "runs", "attempt", "said"],
+          report.devices.slice(0, rowsMax).map((device) => [device.device, device.stage, device.stratum, device.state, device.reason, device.running ?? "-", device.attempt ?? "-", device.said.join("; ") || "-"]),
+        )),
+  );
+  if (report.devices.length > rowsMax) {
+    lines.push("", `${report.devices.length - rowsMax} more: ask for the report as JSON.`);
+  }
+  if (report.offeredOnly.length > 0) {
+    lines.push("", `Offered and never begun: ${names(report.offeredOnly)}.`);
+  }
+  lines.push("", "## History", "", ...table(["at", "what", "by", "why"], report.history.map((line) => [line.at, line.type, line.by, line.reason])), "");
+  return lines.join("\n");
+}
+
+function gateTable(gates: readonly GateReading[]): string[] {
+  if (gates.length === 0) {
+    return ["No readings."];
+  }
+  const arm = (reading: GateReading["control"]): string =>
+    reading === null ? "-" : `${reading.events} of ${reading.devices} devices${reading.exposure_h > 0 ? `, ${reading.exposure_h.toFixed(1)} h` : ""}${reading.estimate === null ? "" : `, ${formatEstimate(reading.estimate)}`}`;
+  return table(
+    ["gate", "verdict", "canary", "control", "bound", "reason"],
+    gates.map((reading) => [reading.gate, reading.verdict, arm(reading.canary), arm(reading.control), reading.bound, reading.reason]),
+  );
+}
+
+function formatEstimate(value: number): string {
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+function names(devices: readonly string[]): string {
+  const shown = devices.slice(0, 10).join(", ");
+  return devices.length > 10 ? `${shown} and ${devices.length - 10} more` : shown;
+}
+
+function list(rows: readonly (readonly [string, string])[]): string[] {
+  return rows.map(([name, value]) => `- ${name}: ${escape(value)}`);
+}
+
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  return [line(titles), line(titles.map(() => "---")), ...rows.map((row) => line(row.map(escape)))];
+}
+
+function escape(text: string): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").replaceAll(/[\\`*_[\]<>|~#&]/g, (character) => `\\${character}`);
+}
