@@ -1,2 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 export type * from "./ports.ts";
+export type * from "./description.ts";
+export { attributesOf } from "./description.ts";
+export type { Defect, DefectBehaviour, DefectFilter, DefectKind } from "./defect.ts";
+export type { SimProgram } from "./program.ts";
+export { programPayload, readProgram } from "./program.ts";
