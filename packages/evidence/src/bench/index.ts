@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export * from "./cells.ts";
+export * from "./report.ts";
+export { type Ending, METHODS, type Method, simulate } from "./simulate.ts";
