@@ -155,8 +155,9 @@ export function checkOps(row: OpsRow, pool: SectorPool): string[] {
   for (const field of ["total", "writes", "erases", "bytesWritten", "bytesErased"] as const) {
     differ(problems, field, result.ops[field], row.ops[field]);
   }
-  const text = (counts: Readonly<Record<string, number>>): string => Object.entries(counts).sort().join(" ");
-  differ(problems, "erases by area", text(erases), text(row.erasesByArea));
+  for (const { id } of flash.geometry.areas) {
+    differ(problems, `erases of area ${id}`, erases[id] ?? 0, row.erasesByArea[id] ?? 0);
+  }
   return problems;
 }
 
