@@ -69,6 +69,11 @@ export interface Assignment {
   readonly stage: number;
   /** The cell of declared dimensions, `revB|wifi|1.0.0`. */
   readonly stratum: string;
+  /** Where its evidence is compared: devices of other hardware or connectivity are no controls for it. */
+  readonly hardware: string;
+  readonly connectivity: string;
+  /** Index of the stage whose control this device is until its own update; null when of none. */
+  readonly control: number | null;
   state: AssignmentState;
   /** When `state` was entered. */
   since: Instant;
@@ -82,6 +87,8 @@ export interface Assignment {
   heardAt: Instant;
   interval: Millis;
   crashes: number;
+  /** A control that fell silent before its own stage opened. */
+  silent: boolean;
   /** Why it is failed, refused, deferred, missing ... in words. */
   reason: string;
 }

@@ -55,6 +55,14 @@ export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: In
       move(rollout, judge, rollout.members[position] as Assignment, decision.state, at, decision.reason);
       break;
     }
+    case "silent": {
+      const position = index.byDevice.get(decision.device);
+      invariant(position !== undefined, "R2: only members are watched");
+      const member = rollout.members[position] as Assignment;
+      member.silent = true;
+      judge.observe(rollout.evidence, member, { kind: "missing" }, at);
+      break;
+    }
     case "stage-closed": {
       const stage = rollout.stages[decision.stage] as StageState;
       stage.closedAt = at;
@@ -155,6 +163,10 @@ function expire(rollout: Rollout, now: Instant, record: (decision: Decision) => 
       continue;
     }
     const silent = overdueAt(rollout, member) <= now;
+    if (member.stage > rollout.stage) {
+      record({ type: "silent", rollout: rollout.id, device: member.device });
+      continue;
+    }
     if (silent || member.state === "planned") {
       const reason = `no report for ${formatDuration(since(now, member.heardAt))}`;
       record({ type: "moved", rollout: rollout.id, device: member.device, state: "missing", reason });
@@ -165,19 +177,32 @@ function expire(rollout: Rollout, now: Instant, record: (decision: Decision) => 
   }
 }
 
+function settledOf(stage: StageState): number {
+  return [...settled].reduce((sum, state) => sum + stage.counts[state], 0);
+}
+
+/** What the evidence says at `now` of the newest open stage and those before it. Changes nothing. */
+export function judgementOf(rollout: Rollout, judge: Judge, now: Instant): Judgement {
+  const stage = rollout.stages[Math.max(0, rollout.stage)] as StageState;
+  return judge.judge(rollout.evidence, {
+    now,
+    stage: Math.max(0, rollout.stage),
+    openedAt: stage.openedAt ?? now,
+    size: stage.size,
+    settled: settledOf(stage),
+    soakMin: rollout.soakMin,
+    soakMax: rollout.soakMax,
+    target: rollout.stages.slice(0, rollout.stage + 1).reduce((sum, open) => sum + open.size, 0),
+    representative: rollout.representative,
+    overrides: rollout.overrides,
+  });
+}
+
 function judgeStage(rollout: Rollout, judge: Judge, now: Instant, record: (decision: Decision) => void): void {
   const stage = rollout.stages[rollout.stage] as StageState;
   const openedAt = stage.openedAt as Instant;
-  const settledCount = [...settled].reduce((sum, state) => sum + stage.counts[state], 0);
-  const judgement = judge.judge(rollout.evidence, {
-    now,
-    stage: rollout.stage,
-    openedAt,
-    size: stage.size,
-    settled: settledCount,
-    soakMin: rollout.soakMin,
-    overrides: rollout.overrides,
-  });
+  const settledCount = settledOf(stage);
+  const judgement = judgementOf(rollout, judge, now);
   if (judgement.verdict.kind === "fail") {
     const { gate, metric, reason } = judgement.verdict;
     record({ type: "halted", rollout: rollout.id, gate, metric, gates: judgement.gates, authority: itself(reason) });

@@ -10,6 +10,9 @@ export interface Member {
   readonly device: DeviceId;
   readonly stage: number;
   readonly stratum: string;
+  readonly hardware: string;
+  readonly connectivity: string;
+  readonly control: number | null;
   readonly heardAt: Instant;
   readonly interval: Millis;
 }
@@ -34,6 +37,8 @@ export type Decision =
       /** Offer numbers of this rollout are `offerBase + member index + 1`. */
       readonly offerBase: number;
       readonly members: readonly Member[];
+      /** How well the canary represents the population; "no" blocks passing, never halting (R6). */
+      readonly representative: "yes" | "warn" | "no";
       readonly authority: Authority;
     }
   | { readonly type: "stage-opened"; readonly rollout: RolloutId; readonly stage: number }
@@ -45,6 +50,8 @@ export type Decision =
       readonly state: AssignmentState;
       readonly reason: string;
     }
+  /** A control has fallen silent: evidence, but no change of state. */
+  | { readonly type: "silent"; readonly rollout: RolloutId; readonly device: DeviceId }
   | { readonly type: "stage-closed"; readonly rollout: RolloutId; readonly stage: number; readonly verdict: Verdict; readonly gates: readonly GateReading[] }
   | { readonly type: "promoted"; readonly rollout: RolloutId; readonly stage: number; readonly authority: Authority }
   | { readonly type: "held"; readonly rollout: RolloutId; readonly verdict: Verdict; readonly authority: Authority }

@@ -38,6 +38,7 @@ export interface Rollout {
   readonly plan: Plan;
   readonly seed: number;
   readonly offerBase: number;
+  readonly representative: "yes" | "warn" | "no";
   readonly startedAt: Instant;
   status: RolloutStatus;
   endedAt: Instant | null;
@@ -108,6 +109,7 @@ export function beginRollout(decision: Extract<Decision, { type: "rollout-starte
     plan,
     seed: decision.seed,
     offerBase: decision.offerBase,
+    representative: decision.representative,
     startedAt: at,
     status: "running",
     endedAt: null,
@@ -122,7 +124,7 @@ export function beginRollout(decision: Extract<Decision, { type: "rollout-starte
     haltedBy: null,
     revision: 1,
     overrides: [],
-    evidence: judge.init(plan, members),
+    evidence: judge.init(plan, members, { at, seed: `${decision.release}:${decision.seed}` }),
     index: undefined,
   };
 }
@@ -132,6 +134,9 @@ function newAssignment(member: Member, at: Instant): Assignment {
     device: member.device,
     stage: member.stage,
     stratum: member.stratum,
+    hardware: member.hardware,
+    connectivity: member.connectivity,
+    control: member.control,
     state: "planned",
     since: at,
     offer: 0,
@@ -141,6 +146,7 @@ function newAssignment(member: Member, at: Instant): Assignment {
     heardAt: member.heardAt,
     interval: member.interval,
     crashes: 0,
+    silent: false,
     reason: "",
   };
 }
@@ -165,7 +171,8 @@ export function ownSoak(rollout: Rollout, member: Assignment): Millis {
 export function deadlineOf(rollout: Rollout, member: Assignment): number {
   const opened = rollout.stages[member.stage]?.openedAt ?? null;
   if (opened === null) {
-    return Number.POSITIVE_INFINITY;
+    const observed = member.control !== null && !member.silent && member.state === "planned" && isActive(rollout);
+    return observed ? overdueAt(rollout, member) : Number.POSITIVE_INFINITY;
   }
   switch (member.state) {
     case "planned":
@@ -332,6 +339,10 @@ export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: S
   switch (what.kind) {
     case "heard":
       member.interval = what.interval;
+      if (member.silent) {
+        member.silent = false;
+        watch(rollout, index, position);
+      }
       judge.observe(rollout.evidence, member, { kind: "heard", onRelease: what.onRelease, metrics: what.metrics }, at);
       if (what.onRelease) {
         runsRelease(rollout, judge, member, what.confirmed, barred, at);

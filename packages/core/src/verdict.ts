@@ -52,6 +52,10 @@ export interface JudgeContext {
   readonly size: number;
   readonly settled: number;
   readonly soakMin: Millis;
+  readonly soakMax: Millis;
+  /** Members of all open stages. */
+  readonly target: number;
+  readonly representative: "yes" | "warn" | "no";
   /** Gates an operator has overridden in this rollout (R32): shown, but they no longer fail it. */
   readonly overrides: readonly string[];
 }
@@ -61,7 +65,7 @@ export interface JudgeContext {
  * and a restart continues with the same numbers.
  */
 export interface Judge<State = unknown> {
-  init(plan: Plan, members: readonly Assignment[]): State;
+  init(plan: Plan, members: readonly Assignment[], start: { readonly at: Instant; readonly seed: string }): State;
   observe(state: State, member: Assignment, observation: Observation, at: Instant): void;
   judge(state: State, context: JudgeContext): Judgement;
 }

@@ -86,6 +86,7 @@ export function freeze(options: {
   const canarySet = new Set<string>(canary);
   const rest = hashOrder(seed, population.map((device) => device.id).filter((id) => !canarySet.has(id)));
   const order = [...canary, ...rest] as DeviceId[];
+  const controls = drawControls(order, counts, stratum);
   const members: Member[] = [];
   let position = 0;
   for (const [stage, count] of counts.entries()) {
@@ -95,6 +96,9 @@ export function freeze(options: {
         device: device.id,
         stage,
         stratum: stratum.get(device.id) as string,
+        hardware: dimension(device, "hardware"),
+        connectivity: dimension(device, "connectivity"),
+        control: controls.get(device.id) ?? null,
         heardAt: device.lastSeen,
         interval: device.interval,
       });
@@ -170,6 +174,36 @@ function chooseCanary(
     { seed, canaries: count, controls: 0, minPerStratum: 1 },
   );
   return [...draw.canary];
+}
+
+/** Controls for each canary, where the population has them (evidence: at least five where possible). */
+const controlsPerCanary = 5;
+
+/**
+ * Matched controls: for each stage but the last, devices of later stages drawn by the same strata as the stage itself.
+ * A device is a control of one stage only, and of the earliest that wants it.
+ */
+function drawControls(order: readonly string[], counts: readonly number[], stratum: ReadonlyMap<string, string>): Map<string, number> {
+  const controls = new Map<string, number>();
+  let begin = 0;
+  for (const [stage, count] of counts.slice(0, -1).entries()) {
+    const end = begin + count;
+    const wanted = new Map<string, number>();
+    for (const id of order.slice(begin, end)) {
+      const key = stratum.get(id) as string;
+      wanted.set(key, (wanted.get(key) ?? 0) + controlsPerCanary);
+    }
+    for (const id of order.slice(end).reverse()) {
+      const key = stratum.get(id) as string;
+      const left = wanted.get(key) ?? 0;
+      if (left > 0 && !controls.has(id)) {
+        wanted.set(key, left - 1);
+        controls.set(id, stage);
+      }
+    }
+    begin = end;
+  }
+  return controls;
 }
 
 function countBy(keys: readonly string[]): Record<string, number> {

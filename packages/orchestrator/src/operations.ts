@@ -217,6 +217,7 @@ export function startRollout(conductor: Conductor, input: RolloutInput, at: Inst
     seed: input.seed,
     offerBase: conductor.state.nextOfferBase,
     members: membership.members,
+    representative: membership.representativeness.verdict,
     authority: input.authority,
   };
   const unbar =

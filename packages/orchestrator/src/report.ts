@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happened in a rollout and why it stopped: metric, both arms, the devices, first crash signatures, what the
 // devices said (R31). Read from the state and from the part of the event log since the rollout started.
-import { type Assignment, type GateReading, type Instant, type Judge, memberOf, type Rollout, type RolloutId, settled } from "@coalmine/core";
+import { type Assignment, type GateReading, type Instant, type Judge, judgementOf, memberOf, type Rollout, type RolloutId, settled } from "@coalmine/core";
 import { type Crash, decodeReport, type LogChunk } from "@coalmine/protocol";
 import { setImmediate } from "node:timers/promises";
 import { type AuditLine, auditLine } from "./audit.ts";
@@ -143,21 +143,13 @@ export async function rolloutReport(conductor: Conductor, log: EventLog, id: Rol
   };
 }
 
-/** The gates of the newest open stage as they stand; empty before the first stage opens. The judge's state is not touched. */
+/** The gates of the newest open stage as they stand; empty before the first stage opens. Changes nothing. */
 export function gatesNow(rollout: Rollout, judge: Judge, now: Instant): readonly GateReading[] {
   const stage = rollout.stages[rollout.stage];
   if (stage === undefined || stage.openedAt === null) {
     return [];
   }
-  return judge.judge(structuredClone(rollout.evidence), {
-    now: rollout.endedAt ?? now,
-    stage: rollout.stage,
-    openedAt: stage.openedAt,
-    size: stage.size,
-    settled: [...settled].reduce((sum, state) => sum + stage.counts[state], 0),
-    soakMin: rollout.soakMin,
-    overrides: rollout.overrides,
-  }).gates;
+  return judgementOf(rollout, judge, rollout.endedAt ?? now).gates;
 }
 
 interface CrashTally extends Omit<CrashGroup, "devices" | "count"> {

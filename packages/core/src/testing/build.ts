@@ -38,7 +38,7 @@ export function members(sizes: readonly number[]): Member[] {
   const list: Member[] = [];
   for (const [stage, size] of sizes.entries()) {
     for (let i = 0; i < size; i += 1) {
-      list.push({ device: `d${list.length}` as DeviceId, stage, stratum: "all", heardAt: start, interval: Minutes(5) });
+      list.push({ device: `d${list.length}` as DeviceId, stage, stratum: "all", hardware: "revA", connectivity: "wifi", control: null, heardAt: start, interval: Minutes(5) });
     }
   }
   return list;
@@ -53,6 +53,7 @@ export function started(plan: Plan, sizes: readonly number[], change: { readonly
     seed: 7,
     offerBase: change.offerBase ?? 100,
     members: members(sizes),
+    representative: "yes",
     authority: { by: "test", reason: "test" },
   };
 }
