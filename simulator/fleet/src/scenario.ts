@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// A scenario is an incident as data (R49): a fleet, releases with defects, rollouts, faults, and what must come of it.
+import { CoalmineError, Days, Hours, Milliseconds, Seconds } from "@coalmine/core";
+import { z } from "zod";
+import { defect } from "./defect-file.ts";
+import { bytes, checkShape, duration, label, readDocument, seedNumber, share, span, versionText } from "./document.ts";
+import { type FleetSpec, fleetFromData } from "./fleet-file.ts";
+
+/** Which devices a fault hits; every part given must match, nothing given means all. */
+export const deviceSelector = z.strictObject({
+  ids: z.array(z.string()).min(1).optional(),
+  boards: z.array(z.string()).min(1).optional(),
+  revisions: z.array(z.string()).min(1).optional(),
+  hardware: z.array(z.string()).min(1).optional(),
+  connectivity: z.array(z.string()).min(1).optional(),
+  power: z.array(z.string()).min(1).optional(),
+  site: z.array(z.string()).min(1).optional(),
+  tags: z.array(z.string()).min(1).optional(),
+  fromVersions: z.array(versionText).min(1).optional(),
+  /** Share of those that match otherwise, drawn by name. */
+  share: share.optional(),
+  /** At most so many of those that match otherwise, in the order of a draw by name. */
+  count: z.int().min(1).optional(),
+});
+
+const devices = z.union([z.literal("all"), deviceSelector], { error: 'must be "all" or a selector such as {connectivity: [lte]}' }).default("all");
+
+/** When a fault begins: time since the end of the warm-up, when the first rollout may start. */
+const at = duration;
+
+const fault = z.discriminatedUnion(
+  "kind",
+  [
+    /** Power fails at `at` and comes back `off` later; with `operation`, before that flash operation of the bootloader's next boot with so many. */
+    z.strictObject({ kind: z.literal("power-cut"), at, devices, off: duration.default(Seconds(10)), operation: z.union([z.int().min(1), z.literal("random")]).optional() }),
+    z.strictObject({ kind: z.literal("partition"), at, for: span, devices, direction: z.enum(["both", "up", "down"]).default("both") }),
+    /** Worse connections for a time. */
+    z.strictObject({ kind: z.literal("link"), at, for: span, devices, loss: share.optional(), latency: duration.optional() }),
+    z.strictObject({ kind: z.literal("duplicate"), at, for: span, devices, share }),
+    z.strictObject({ kind: z.literal("late"), at, for: span, devices, share, by: span }),
+    /** The orchestrator is killed and comes back `off` later with nothing but its log. */
+    z.strictObject({ kind: z.literal("orchestrator-kill"), at, off: duration.default(Milliseconds(0)) }),
+  ],
+  { error: "kind must be one of power-cut, partition, link, duplicate, late, orchestrator-kill" },
+);
+
+const release = z.strictObject({
+  version: versionText,
+  /** Payload bytes. */
+  size: bytes.refine((size) => size >= 1024, "must be at least 1KiB").default(48 * 1024),
+  defects: z.array(defect).max(16).default([]),
+  storageSchema: z.int().min(0).max(65_535).default(1),
+  /** Hardware kinds it is built for; all when left out. */
+  hardware: z.array(label).min(1).optional(),
+});
+
+const rollout = z.strictObject({
+  release: versionText,
+  /** Instead of the scenario's plan. */
+  plan: z.record(z.string(), z.unknown()).optional(),
+  /** Wait after the previous rollout ended, or after the start for the first. */
+  after: duration.default(Milliseconds(0)),
+});
+
+const range = z.union(
+  [
+    z.int().min(0).transform((n) => ({ min: n, max: n })),
+    z
+      .strictObject({ min: z.int().min(0).default(0), max: z.int().min(0).default(Number.MAX_SAFE_INTEGER) })
+      .refine((bounds) => bounds.min <= bounds.max, "min must not be above max"),
+  ],
+  { error: "must be a number of devices, or {min, max}" },
+);
+
+const states = [
+  "planned", "offered", "downloading", "downloaded", "applying", "testing", "confirmed", "soaking", "healthy",
+  "deferred", "failed", "reverted", "refused", "missing", "excused", "quarantined", "rolled_back",
+] as const;
+
+const expectation = z.strictObject({
+  /** What is expected, in words; a line of the result table. */
+  name: z.string().min(1).max(200).optional(),
+  /** Version of the release whose rollout this is about. */
+  rollout: versionText,
+  outcome: z.enum(["complete", "halted", "held", "rolled_back", "aborted"]).optional(),
+  verdict: z.enum(["pass", "fail", "inconclusive"]).optional(),
+  /** Devices that ever began the update, at most. */
+  exposedMax: z.int().min(0).optional(),
+  /** Devices that were ever offered it, at most. */
+  offeredMax: z.int().min(0).optional(),
+  /** Assignments by state at the end. */
+  states: z.partialRecord(z.enum(states, `must be one of ${states.join(", ")}`), range).optional(),
+  /** The metric that stopped it. */
+  haltedBy: z.string().min(1).max(64).optional(),
+  /** It ended within this time of its start. */
+  within: span.optional(),
+});
+
+/** The shape of a scenario document; `simulator/scenarios/README.md` describes it. */
+export const scenarioShape = z.strictObject({
+  name: label,
+  description: z.string().max(2_000).default(""),
+  seed: seedNumber.default(1),
+  /** A fleet, or the name of a fleet file next to the scenario. */
+  fleet: z.union([z.string().min(1).max(256), z.record(z.string(), z.unknown())], { error: "must be a fleet, or the name of a fleet file" }),
+  releases: z.array(release).min(1, "needs at least one release").max(16),
+  plan: z.record(z.string(), z.unknown(), { error: "must be a plan; `gates: default` is the least it says" }),
+  rollouts: z.array(rollout).min(1).max(16).optional(),
+  faults: z.array(fault).max(256).default([]),
+  expect: z.array(expectation).min(1, "a scenario without expectations shows nothing").max(64),
+  /** Virtual time after which the scenario is over, whatever has happened. */
+  timeLimit: span.default(Days(14)),
+  /** Devices run this long before the first rollout, so that the orchestrator knows them. */
+  warmUp: duration.default(Hours(1)),
+});
+
+type Shape = z.output<typeof scenarioShape>;
+export type DeviceSelector = z.output<typeof deviceSelector>;
+export type Fault = Shape["faults"][number];
+export type ReleaseSpec = Shape["releases"][number];
+export type Expectation = Shape["expect"][number];
+export type RolloutSpec = NonNullable<Shape["rollouts"]>[number];
+
+/** A scenario with all defaults filled in. Plain data; the plans are left to the orchestrator's parser. */
+export interface Scenario extends Omit<Shape, "fleet" | "rollouts"> {
+  readonly fleet: FleetSpec;
+  readonly rollouts: readonly RolloutSpec[];
+}
+
+export interface ScenarioOptions {
+  readonly source?: string;
+  /** Returns the text of a fleet file that the scenario names. */
+  readonly readFleet?: (name: string) => string;
+}
+
+/** Reads a scenario. Throws `yaml/...`, `scenario/...` or `fleet/...`, naming the field and what is allowed. */
+export function parseScenario(text: string, options: ScenarioOptions = {}): Scenario {
+  const source = options.source ?? "scenario";
+  const shape = checkShape(scenarioShape as z.ZodType<Shape>, readDocument(text, source), { code: "scenario/shape", source });
+  const fail = (code: string, message: string): never => {
+    throw new CoalmineError(`scenario/${code}`, `${source}: ${message}`);
+  };
+  const { fleet, seed } = shape;
+  const fleetData = typeof fleet === "string" ? undefined : { seed, ...fleet };
+  const spec =
+    fleetData === undefined
+      ? readFleetFile(fleet as string, source, options)
+      : fleetFromData(fleetData, `${source}: fleet`);
+  const versions = shape.releases.map((entry) => entry.version);
+  const twice = versions.find((version, index) => versions.indexOf(version) !== index);
+  if (twice !== undefined) {
+    fail("release-twice", `releases: version ${twice} stands twice`);
+  }
+  const kinds = new Set(spec.hardware.map((kind) => kind.name));
+  for (const [index, entry] of shape.releases.entries()) {
+    const unknown = entry.hardware?.find((name) => !kinds.has(name));
+    if (unknown !== undefined) {
+      fail("hardware", `releases.${index}.hardware: the fleet has no kind ${JSON.stringify(unknown)}; it has ${[...kinds].join(", ")}`);
+    }
+  }
+  const rollouts: readonly RolloutSpec[] = shape.rollouts ?? versions.map((version) => ({ release: version, after: Milliseconds(0) }));
+  for (const [index, entry] of rollouts.entries()) {
+    if (!versions.includes(entry.release)) {
+      fail("release", `rollouts.${index}.release: there is no release ${entry.release}; there are ${versions.join(", ")}`);
+    }
+  }
+  for (const [index, entry] of shape.expect.entries()) {
+    if (!rollouts.some((candidate) => candidate.release === entry.rollout)) {
+      fail("expectation", `expect.${index}.rollout: no rollout of ${entry.rollout}; there are ${rollouts.map((candidate) => candidate.release).join(", ")}`);
+    }
+  }
+  return { ...shape, fleet: spec, rollouts };
+}
+
+function readFleetFile(name: string, source: string, options: ScenarioOptions): FleetSpec {
+  if (options.readFleet === undefined) {
+    throw new CoalmineError("scenario/fleet-file", `${source}: fleet: this caller cannot read fleet file ${JSON.stringify(name)}; write the fleet into the scenario`);
+  }
+  return fleetFromData(readDocument(options.readFleet(name), name), name);
+}
