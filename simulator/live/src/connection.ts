@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceId } from "@coalmine/core";
 import type { Socket } from "node:net";
-import type { Posted } from "./outbox.ts";
+import type { Asked, Posted } from "./outbox.ts";
 
 export const Phase = { idle: 0, connecting: 1, greeting: 2, subscribing: 3, up: 4, closed: 5 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
@@ -30,6 +30,8 @@ export class Connection<B> {
   /** The start of a packet whose rest has not come. */
   rest: Buffer | null = null;
   outbox: Posted[] | null = null;
+  /** Block requests without an answer. */
+  asked: Asked[] | null = null;
   /** Shared-timer rounds at which something was last written and read. */
   wroteAt = 0;
   readAt = 0;

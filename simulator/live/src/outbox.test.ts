@@ -43,12 +43,22 @@ describe("an outbox", () => {
     for (const item of items.slice(0, 2_500)) {
       item.flying = false;
     }
-    expect(inFlight.oldest()).toBe(items[2_500]);
+    expect(inFlight.oldest(0)).toBe(items[2_500]);
     for (const item of items) {
       item.flying = false;
     }
-    expect(inFlight.oldest()).toBeUndefined();
+    expect(inFlight.oldest(0)).toBeUndefined();
   });
+});
+
+test("nothing waits for an answer that got lost", () => {
+  const inFlight = new InFlight();
+  const lost = { ...crash(), flying: true, writtenAt: 1_000 };
+  const later = { ...crash(), flying: true, writtenAt: 5_000 };
+  inFlight.add(lost);
+  inFlight.add(later);
+  expect(inFlight.oldest(1_000)).toBe(lost);
+  expect(inFlight.oldest(1_001)).toBe(later);
 });
 
 describe("waiting before another attempt", () => {

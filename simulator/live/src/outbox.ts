@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Report } from "@coalmine/protocol";
 
+/** Something written to a socket that will be answered. */
+export interface Flight {
+  /** Device time of its latest writing. */
+  sentAt: number;
+  /** Real time of the same, in milliseconds. */
+  writtenAt: number;
+  /** Written to the connection that is up, and not yet answered. */
+  flying: boolean;
+}
+
 /** A report on its way. */
-export interface Posted {
+export interface Posted extends Flight {
   readonly report: Report;
   /** MQTT packet id; 0 while it has not been written to a socket. */
   packetId: number;
-  /** Device time of its first writing. */
-  sentAt: number;
-  /** Real time of its latest writing, in milliseconds. */
-  writtenAt: number;
-  /** Written to the connection that is up, and not yet acknowledged. */
-  flying: boolean;
+}
+
+/** A block request on its way. */
+export interface Asked extends Flight {
+  readonly request: number;
 }
 
 export function posted(report: Report): Posted {
@@ -55,18 +64,18 @@ export function settle(outbox: Posted[], packetId: number): Posted | undefined {
   return item;
 }
 
-/** Reports in flight, oldest first, so that device time can wait for them. */
+/** What is in flight, oldest first, so that device time can wait for it. */
 export class InFlight {
-  #items: Posted[] = [];
+  #items: Flight[] = [];
   #head = 0;
 
-  add(item: Posted): void {
+  add(item: Flight): void {
     this.#items.push(item);
   }
 
-  /** The oldest report that is still in flight. */
-  oldest(): Posted | undefined {
-    while (this.#head < this.#items.length && this.#items[this.#head]?.flying === false) {
+  /** The oldest that is still in flight. One written before `since` (real time) counts as lost: nothing waits for it. */
+  oldest(since: number): Flight | undefined {
+    for (let item = this.#items[this.#head]; item !== undefined && (!item.flying || item.writtenAt < since); item = this.#items[this.#head]) {
       this.#head += 1;
     }
     if (this.#head > 1_024 && this.#head * 2 > this.#items.length) {
