@@ -53,7 +53,7 @@ test("bounds from the likelihood's nodes agree with bounds from the events thems
         const exact = riskBounds(events, 0.05);
         for (const side of ["lower", "upper"] as const) {
           if (exact[side] === null) expect(live[side]).toBeNull();
-          else expect((live[side] as number) / (exact[side] as number)).toBeCloseTo(1, 4);
+          else expect((live[side] as number) / exact[side]).toBeCloseTo(1, 4);
         }
       },
     ),

@@ -58,7 +58,7 @@ export function operatingCharacteristics(
   for (let n = 1; n <= nMax; n++) {
     top += 1;
     for (let k = top; k >= 1; k--) alive[k] = (alive[k] as number) * (1 - p) + (alive[k - 1] as number) * p;
-    alive[0] = (alive[0] as number) * (1 - p);
+    alive[0] = alive[0] * (1 - p);
     const limit = boundary[n] as number;
     for (; top >= limit && top >= 0; top--) {
       halted += alive[top] as number;

@@ -22,3 +22,5 @@ export * from "./gate-spec.ts";
 export * from "./judge.ts";
 export { observe } from "./gates.ts";
 export * from "./likelihood.ts";
+export * from "./default-gates.ts";
+export * from "./power.ts";

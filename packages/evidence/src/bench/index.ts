@@ -2,4 +2,6 @@
 
 export * from "./cells.ts";
 export * from "./report.ts";
+export type { Scenario } from "./model.ts";
 export { type Ending, METHODS, type Method, simulate } from "./simulate.ts";
+export * from "./reference.ts";

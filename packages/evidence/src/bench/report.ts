@@ -3,7 +3,7 @@
 
 import { clopperPearsonLower, clopperPearsonUpper } from "../distributions.ts";
 import { type BinaryRule, haltingCounts, operatingCharacteristics } from "../exact.ts";
-import { BENCH_SCENARIOS, type BenchSize, type CellCounts } from "./cells.ts";
+import { BENCH_SCENARIOS, type BenchSize, type CellCounts, FULL } from "./cells.ts";
 
 /** The model in a paragraph, printed with every run. */
 export const MODEL =
@@ -122,7 +122,7 @@ export function benchPromises(rows: readonly BenchRow[], size: BenchSize): Bench
     const upper = clopperPearsonUpper(halted.count, halted.of, 0.05);
     promises.push({
       name: `${method}: false halts of a good release at most 5 %`,
-      ok: size.good >= 200 ? upper <= 0.05 : null,
+      ok: size.good >= FULL.good ? upper <= 0.05 : null,
       detail: `${halted.count} of ${halted.of}, upper 95 % bound ${(100 * upper).toFixed(1)} %`,
     });
   }

@@ -210,7 +210,7 @@ class Rollout {
     if (this.#fleet.boot[device] !== 1) return;
     const stage = stageOf(device);
     this.#reverted[stage] = (this.#reverted[stage] as number) + 1;
-    const share = (this.#reverted[stage] as number) / ((STAGES[stage] as number) - (STAGES[stage - 1] ?? 0));
+    const share = this.#reverted[stage] / ((STAGES[stage] as number) - (STAGES[stage - 1] ?? 0));
     if (share > 0.01) this.#end("group-error-1pct", "halted");
     if (share > 0.1) this.#end("group-error-10pct", "halted");
   }

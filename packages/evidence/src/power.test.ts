@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import { bootPower, defaultGates, eventPower, metricPower, openGates, operatingCharacteristics, passNeeds, powerStatement, referenceCells, standardErrorsApart } from "./index.ts";
+
+describe("power", () => {
+  test("the boot statement is exact: the stated failure rate halts with the stated probability, a little less does not", () => {
+    const p = bootPower({ devices: 100, limit: 0.005, alpha: 0.02, probability: 0.9 }) as number;
+    const rule = { kind: "e" as const, q: 0.005, alpha: 0.01 };
+    expect(operatingCharacteristics(rule, { p, nMax: 100 }).haltProbability).toBeCloseTo(0.9, 5);
+    expect(operatingCharacteristics(rule, { p: p * 0.98, nMax: 100 }).haltProbability).toBeLessThan(0.9);
+  });
+
+  test("event power rises with the ratio, the exposure and the controls, and stays near alpha for no effect", () => {
+    const options = { expected: 5, controlsPerCanary: 10, alpha: 0.0125 };
+    expect(eventPower(1, options)).toBeLessThan(0.0125);
+    expect(eventPower(3, options)).toBeGreaterThan(eventPower(2, options));
+    expect(eventPower(2, { ...options, expected: 20 })).toBeGreaterThan(eventPower(2, options));
+    expect(eventPower(2, { ...options, controlsPerCanary: 1 })).toBeLessThan(eventPower(2, options));
+    expect(eventPower(500, options)).toBeCloseTo(1, 6);
+  });
+
+  test("a metric without residual freedom detects nothing, and more devices detect less", () => {
+    const options = { canaries: 20, controls: 200, strata: 4, residualSd: 0.2, tau: Math.log(1.1), alpha: 0.01, probability: 0.9 };
+    expect(metricPower({ ...options, canaries: 2, controls: 3 })).toBeNull();
+    expect(metricPower({ ...options, canaries: 200 }) as number).toBeLessThan(metricPower(options) as number);
+  });
+
+  test("the statement says devices, hours, size and probability for every gate", () => {
+    const lines = powerStatement({
+      canaries: 100, controls: 1000, soakHours: 24, alpha: 0.05,
+      gates: [
+        { kind: "boot", name: "boot", share: 0.4, limit: 0.005 },
+        { kind: "crash", name: "crash", share: 0.3, perDeviceDay: 0.02 },
+        { kind: "silence", name: "silence", share: 0.1, perDeviceDay: 0 },
+        { kind: "metric", name: "battery", metric: "drain", share: 0.2, scale: "ln", tau: Math.log(1.1), residualSd: 0.25, strata: 9 },
+      ],
+    });
+    expect(lines.map((line) => line.gate)).toEqual(["boot", "crash", "silence", "battery"]);
+    expect(lines[1]?.words).toMatch(/^100 canaries and 24 h detect \d+(\.\d+)? times the crash rate or more with probability 0.9$/);
+    expect(lines[2]?.detects).toBeNull();
+    expect(lines[1]?.detects as number).toBeGreaterThan(2);
+    expect(lines[1]?.detects as number).toBeLessThan(10);
+  });
+
+  test("passing needs what the evidence document lists", () => {
+    expect(passNeeds({ margin: 0.01, ratioMargin: 3.8, devices: 100, perDeviceDay: 0.02, alphaPass: 0.05 })).toMatchObject({ devices: 299 });
+    expect(passNeeds({ margin: 0.01, ratioMargin: 3.8, devices: 100, perDeviceDay: 0.02, alphaPass: 0.05 }).hours).toBeCloseTo(39.4, 0);
+  });
+
+  test("default gates from a harm budget are valid and carry the document's margins", () => {
+    const spec = defaultGates({ cumulative: [100, 1000, 5000, 10_000], controls: [1000, 2000, 2000, 0], origin: 0, seed: "r" });
+    expect(openGates(spec).devices).toEqual({});
+    const crash = spec.gates.find((gate) => gate.name === "crash");
+    expect(crash?.margins.map((m) => m.toFixed(2))).toEqual(["3.78", "1.63", "1.50", "1.50"]);
+  });
+});
+
+test("the simulator agrees with the published cell of the good release within four standard errors", () => {
+  const ours = referenceCells({ name: "good", p: 0.002 }, 30).get("naive-repeated-p05");
+  const published = { replications: 1000, halted: 812, held: 0, meanDevices: 3110.238, sdDevices: 4015.795, reachedOver100: 629, reachedOver5000: 237 };
+  for (const apart of Object.values(standardErrorsApart(ours as NonNullable<typeof ours>, published))) expect(apart).toBeLessThan(4);
+});

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a plan can and cannot see, said before it starts (R24, evidence.md 3.7).
+
+import { normalQuantile } from "./distributions.ts";
+import { operatingCharacteristics } from "./exact.ts";
+import { lnGammaInc } from "./gamma.ts";
+import { halfTBounds } from "./half-t.ts";
+import { logMeanExp } from "./logspace.ts";
+import { devicesToPass, eventsToPass } from "./margins.ts";
+import { HALT_RATIOS } from "./risk-set.ts";
+
+/** One line of a power statement: the smallest regression that `devices` canaries and `hours` of soak halt with probability `withProbability`. */
+export interface PowerLine {
+  readonly gate: string;
+  readonly metric: string;
+  /** Failure probability, rate ratio, or worsening on the metric's scale; null when nothing plausible is found that often. */
+  readonly detects: number | null;
+  readonly withProbability: number;
+  readonly devices: number;
+  readonly hours: number;
+  readonly words: string;
+}
+
+// A gate splits its e-value between the fleet and its hardware revisions (evidence.md 3.5): alone, the pooled half must reach twice the threshold.
+const POOLED_SHARE = 0.5;
+
+/** The smallest x of an ascending grid for which `enough` holds, refined by bisection on a log scale. */
+function smallest(low: number, high: number, enough: (x: number) => boolean): number | null {
+  if (!enough(high)) return null;
+  let [a, b] = [Math.log(low), Math.log(high)];
+  for (let i = 0; i < 30; i++) {
+    const mid = (a + b) / 2;
+    if (enough(Math.exp(mid))) b = mid;
+    else a = mid;
+  }
+  return Math.exp(b);
+}
+
+/** Smallest boot failure probability halted by `devices` started updates, exactly (dynamic programme of section 4.1). */
+export function bootPower(options: { readonly devices: number; readonly limit: number; readonly alpha: number; readonly probability: number }): number | null {
+  const rule = { kind: "e" as const, q: options.limit, alpha: options.alpha * POOLED_SHARE };
+  return smallest(options.limit, 1, (p) => operatingCharacteristics(rule, { p, nMax: options.devices }).haltProbability >= options.probability);
+}
+
+const lnPoissonUpper = (x: number, mean: number): number => (x <= 0 ? 0 : lnGammaInc(x, mean).lower);
+
+/**
+ * Probability that the crash or silence gate halts on rate ratio `r` by the end of the soak.
+ *
+ * `expected` is the number of baseline events in the canary (mu of section 3.7), `controlsPerCanary` the ratio of
+ * exposures. Summed over Poisson counts at the end; earlier crossings only add to it. Frailty is not modelled.
+ */
+export function eventPower(r: number, options: { readonly expected: number; readonly controlsPerCanary: number; readonly alpha: number }): number {
+  const { expected: mu, controlsPerCanary: c } = options;
+  const goal = -Math.log(options.alpha * POOLED_SHARE);
+  const lnE = (x: number, y: number): number =>
+    logMeanExp(HALT_RATIOS.map((ratio) => x * Math.log(ratio) - (x + y) * Math.log((ratio + c) / (1 + c))));
+  const mean = c * mu;
+  const spread = 8 * Math.sqrt(mean) + 8;
+  let power = 0;
+  let least = 0;
+  const to = Math.ceil(mean + spread);
+  for (let y = Math.max(0, Math.floor(mean - spread)); y <= to; y++) {
+    const share = Math.exp(lnPoissonUpper(y, mean)) - Math.exp(lnPoissonUpper(y + 1, mean));
+    while (lnE(least, y) < goal && least < 100_000) least += 1;
+    power += share * Math.exp(lnPoissonUpper(least, r * mu));
+  }
+  return power;
+}
+
+/** Smallest worsening of a metric halted with the given probability: reach of the half-t bound plus the estimate's own spread. */
+export function metricPower(options: {
+  readonly canaries: number; readonly controls: number; readonly strata: number; readonly residualSd: number; readonly tau: number;
+  readonly alpha: number; readonly probability: number;
+}): number | null {
+  const V = options.residualSd ** 2 * (1 / options.canaries + 1 / options.controls);
+  const nu = options.canaries + options.controls - options.strata - 2;
+  if (nu < 4) return null;
+  const { upper } = halfTBounds({ effect: 0, V, nu }, { tau: options.tau, alpha: options.alpha * POOLED_SHARE });
+  return upper === null ? null : upper + normalQuantile(options.probability) * Math.sqrt(V);
+}
+
+/** What a power statement is computed from. */
+export interface PowerInput {
+  readonly canaries: number;
+  readonly controls: number;
+  readonly soakHours: number;
+  readonly alpha: number;
+  readonly probability?: number;
+  readonly gates: readonly (
+    | { readonly kind: "boot"; readonly name: string; readonly share: number; readonly limit: number }
+    | { readonly kind: "crash" | "silence"; readonly name: string; readonly share: number; readonly perDeviceDay: number }
+    | { readonly kind: "metric"; readonly name: string; readonly metric: string; readonly share: number; readonly scale: "ln" | "raw"; readonly tau: number; readonly residualSd: number; readonly strata: number }
+  )[];
+}
+
+const RATIO_MAX = 1000;
+
+/** The power statement of a plan's canary stage, one line per gate. `share` is the gate's normalised weight. */
+export function powerStatement(input: PowerInput): PowerLine[] {
+  const probability = input.probability ?? 0.9;
+  const { canaries: devices, soakHours: hours } = input;
+  const percent = (x: number): string => `${Number((100 * x).toPrecision(2))} %`;
+  const with90 = `with probability ${probability}`;
+  const scope = `${devices} canaries and ${hours} h`;
+  return input.gates.map((gate): PowerLine => {
+    const alpha = input.alpha * gate.share;
+    const line = (metric: string, detects: number | null, words: string): PowerLine => ({
+      gate: gate.name, metric, detects, withProbability: probability, devices, hours,
+      words: detects === null ? `${scope} detect no change of ${metric} ${with90}` : `${scope} detect ${words} ${with90}`,
+    });
+    if (gate.kind === "boot") {
+      const p = bootPower({ devices, limit: gate.limit, alpha, probability });
+      return line("boot failures", p, p === null ? "" : `boot failures of ${percent(p)} or more`);
+    }
+    if (gate.kind === "metric") {
+      const worse = metricPower({ canaries: devices, controls: input.controls, strata: gate.strata, residualSd: gate.residualSd, tau: gate.tau, alpha, probability });
+      const size = worse === null ? "" : gate.scale === "ln" ? percent(Math.expm1(worse)) : String(Number(worse.toPrecision(2)));
+      return line(gate.metric, worse, `${gate.metric} worse by ${size}`);
+    }
+    const expected = (devices * hours * gate.perDeviceDay) / 24;
+    const controlsPerCanary = input.controls / devices;
+    const enough = (r: number): boolean => eventPower(r, { expected, controlsPerCanary, alpha }) >= probability;
+    const r = input.controls === 0 || expected === 0 ? null : smallest(1, RATIO_MAX, enough);
+    const metric = gate.kind === "crash" ? "crash rate" : "silence rate";
+    return line(metric, r, r === null ? "" : `${Number(r.toPrecision(2))} times the ${metric} or more`);
+  });
+}
+
+/** What a good release needs before a stage may advance. */
+export interface PassNeeds {
+  /** Devices without a failure that the boot gate's margin asks for. */
+  readonly devices: number;
+  /** Hours of soak until the event gate has seen enough, at the baseline rate; Infinity without events. */
+  readonly hours: number;
+}
+
+/** How long a good release takes to pass: devices by the one-look binomial, hours by the expected events of section 3.7. */
+export function passNeeds(options: { readonly margin: number; readonly ratioMargin: number; readonly devices: number; readonly perDeviceDay: number; readonly alphaPass: number }): PassNeeds {
+  const perHour = (options.devices * options.perDeviceDay) / 24;
+  return {
+    devices: devicesToPass(options.margin, options.alphaPass),
+    hours: perHour > 0 ? eventsToPass(options.ratioMargin, options.alphaPass) / perHour : Infinity,
+  };
+}
