@@ -454,11 +454,16 @@ function rank(state: AssignmentState): number {
   return ranks[state] ?? (state === "deferred" || state === "missing" ? 1 : 9);
 }
 
-/** Takes back what can be taken back when a rollout halts or is aborted; returns the devices to cancel (R30). */
-export function takeBack(rollout: Rollout, judge: Judge, at: Instant, why: string): void {
+/**
+ * Takes back what can be taken back when a rollout halts or is aborted (R30). A halt also says of the devices that hold
+ * the release that they hold a bad one; an abort says nothing of the release.
+ */
+export function takeBack(rollout: Rollout, judge: Judge, at: Instant, why: "halted" | "aborted"): void {
   for (const member of rollout.members) {
     if (cancellable.has(member.state)) {
       move(rollout, judge, member, "planned", at, why);
+    } else if (why === "aborted") {
+      continue;
     } else if (member.state === "confirmed" || member.state === "soaking" || member.state === "healthy") {
       move(rollout, judge, member, "quarantined", at, why);
     }

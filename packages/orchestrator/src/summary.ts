@@ -9,6 +9,8 @@ export interface RolloutSummary {
   readonly outcome: "complete" | "halted" | "held" | "rolled_back" | "aborted" | "running";
   readonly verdict: Verdict["kind"];
   readonly population: number;
+  readonly startedAt: string;
+  readonly endedAt: string | null;
   readonly stages: readonly {
     readonly name: string;
     readonly size: number;
@@ -31,9 +33,11 @@ export function summarise(rollout: Rollout): RolloutSummary {
     id: rollout.id,
     release: rollout.release,
     status: rollout.status,
-    outcome: rollout.status === "held" ? "held" : rollout.status,
+    outcome: rollout.status,
     verdict: rollout.verdict.kind,
     population: rollout.members.length,
+    startedAt: new Date(rollout.startedAt).toISOString(),
+    endedAt: iso(rollout.endedAt),
     stages: rollout.stages.map((stage) => ({
       name: stage.name,
       size: stage.size,

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs one scenario over one transport and answers in the same form for all of them.
+import { after, CoalmineError, type DeviceId, isActive, type Instant, Minutes } from "@coalmine/core";
+import { createDevice, step } from "@coalmine/device";
+import { parseScenario, type Scenario } from "@coalmine/fleet";
+import { boundJudge, type EventLog, planFromData, type RolloutSummary } from "@coalmine/orchestrator";
+import { type Checked, checkExpectations, type FaultTarget, planFaults, prepare, runScenario, scenarioStart } from "@coalmine/site";
+import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
+import { Network } from "@coalmine/world";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { badUsage } from "./output/exit.ts";
+
+export type Transport = "virtual" | "mqtt";
+
+export interface SimOptions {
+  readonly scenario: Scenario;
+  readonly transport: Transport;
+  readonly devices?: number | undefined;
+  readonly seed?: number | undefined;
+  /** Device milliseconds in a real one, over real sockets. */
+  readonly speed?: number | undefined;
+  /** Given each entry of the log as it is written. */
+  readonly trace?: ((line: string) => void) | undefined;
+  readonly progress?: ((at: Instant, rollouts: readonly RolloutSummary[]) => void) | undefined;
+  readonly warn?: ((message: string) => void) | undefined;
+}
+
+/** What `sim run --json` prints. */
+export interface SimResult {
+  readonly scenario: string;
+  readonly seed: number;
+  readonly devices: number;
+  readonly transport: Transport;
+  readonly wallSeconds: number;
+  readonly virtualSeconds: number;
+  readonly deviceDays: number;
+  readonly events: number;
+  readonly peakRssBytes: number;
+  readonly rollouts: readonly RolloutSummary[];
+  readonly log: { readonly events: number; readonly sha256: string };
+  readonly expectations: readonly Checked[];
+  readonly finalStates: Readonly<Record<string, string>>;
+}
+
+/** Reads a scenario file; a fleet file that it names lies beside it. */
+export async function loadScenario(path: string): Promise<Scenario> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (cause) {
+    throw badUsage(`cannot read scenario ${path}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`, cause);
+  }
+  return parseScenario(text, { source: path, readFleet: (name) => readFileSync(join(dirname(path), name), "utf8") });
+}
+
+export async function simulate(options: SimOptions): Promise<SimResult> {
+  const began = performance.now();
+  const outcome = options.transport === "virtual" ? await inVirtualTime(options) : await overMqtt(options);
+  return { ...outcome, wallSeconds: (performance.now() - began) / 1_000, peakRssBytes: process.resourceUsage().maxRSS * 1_024 };
+}
+
+type Outcome = Omit<SimResult, "wallSeconds" | "peakRssBytes">;
+
+async function inVirtualTime(options: SimOptions): Promise<Outcome> {
+  const { scenario } = options;
+  const kills = scenario.faults.some((fault) => fault.kind === "orchestrator-kill");
+  const result = await runScenario({
+    scenario,
+    judge: boundJudge,
+    log: traced(memoryEventLog({ keep: kills }), options.trace),
+    artifacts: memoryArtifactStore(),
+    boards: (seed) => ({ make: (description) => createDevice(description, seed), step }),
+    devices: options.devices,
+    seed: options.seed,
+    progress: (site, rollouts) => options.progress?.(site.now, rollouts),
+  });
+  const { site: _site, finalStates, ...rest } = result;
+  return { scenario: scenario.name, transport: "virtual", ...rest, finalStates: Object.fromEntries(finalStates) };
+}
+
+async function overMqtt(options: SimOptions): Promise<Outcome> {
+  const { LiveSite } = await import("./live-run.ts");
+  const { scenario } = options;
+  if (scenario.faults.some((fault) => fault.kind === "orchestrator-kill")) {
+    throw new CoalmineError("sim/transport", `${scenario.name}: orchestrator-kill runs in virtual time only; over MQTT kill "serve" itself`);
+  }
+  const { fleet, releases } = prepare(scenario, options);
+  const { seed, devices } = fleet.spec;
+  const network = new Network({ seed, conditions: (device) => conditions(device) });
+  const byId = new Map<DeviceId, { latency: never; loss: number }>();
+  const conditions = (device: DeviceId): { latency: never; loss: number } => byId.get(device) ?? { latency: 0 as never, loss: 0 };
+  const folder = await mkdtemp(join(tmpdir(), "coalmine-sim-"));
+  const site = await LiveSite.start({
+    fleet,
+    devices,
+    seed,
+    speed: options.speed ?? 600,
+    epoch: scenarioStart,
+    folder,
+    keys: [fleet.publicKey],
+    network,
+    ...(options.warn === undefined ? {} : { warn: options.warn }),
+  });
+  try {
+    await site.settled(Minutes(120));
+    planFaults(liveTarget(site, network), fleet, scenario.faults, scenarioStart);
+    await site.until(() => site.clock.now() >= after(scenarioStart, scenario.warmUp), "the warm-up", Minutes(24 * 60));
+    for (const wanted of scenario.rollouts) {
+      const release = releases.get(wanted.release);
+      for (const rollout of site.host.conductor.state.rollouts.values()) {
+        if (isActive(rollout)) {
+          await site.host.orderRollout(rollout.id, { kind: "abort", authority: { by: "scenario", reason: "the next rollout begins" } });
+        }
+      }
+      if (release !== undefined && !site.host.conductor.state.releases.has(wanted.release as never)) {
+        await site.createRelease({ id: wanted.release, artifacts: release.artifacts });
+      }
+      const looking = setInterval(() => options.progress?.(site.clock.now(), site.result().rollouts), 500);
+      try {
+        await site.run({ release: wanted.release, plan: planFromData(wanted.plan ?? scenario.plan, scenario.name) }, seed, scenario.timeLimit);
+      } finally {
+        clearInterval(looking);
+      }
+    }
+    const result = site.result();
+    return {
+      scenario: scenario.name,
+      seed,
+      devices,
+      transport: "mqtt",
+      virtualSeconds: result.virtualSeconds,
+      deviceDays: (result.virtualSeconds / 86_400) * devices,
+      events: result.log.events,
+      rollouts: result.rollouts,
+      log: result.log,
+      expectations: checkExpectations(scenario.expect, result.rollouts),
+      finalStates: Object.fromEntries(finalStates(site.host.conductor.state.rollouts.values().toArray(), result.finalStates)),
+    };
+  } finally {
+    await site.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function finalStates(rollouts: readonly { readonly release: string; readonly members: readonly { readonly device: DeviceId; readonly state: string }[] }[], known: ReadonlyMap<DeviceId, unknown>): Map<string, string> {
+  const states = new Map<string, string>([...known.keys()].map((id) => [id, "no member"]));
+  for (const rollout of rollouts) {
+    for (const member of rollout.members) {
+      states.set(member.device, `${rollout.release} ${member.state}`);
+    }
+  }
+  return new Map([...states].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function liveTarget(site: { readonly clock: { now(): Instant }; readonly live: { input(device: DeviceId, input: never): void }; until(look: () => boolean, what: string, patience: never): Promise<void> }, network: Network): FaultTarget {
+  return {
+    network,
+    at(time, run) {
+      site.until(() => site.clock.now() >= time, "a fault", Number.MAX_SAFE_INTEGER as never).then(
+        () => run(time),
+        () => undefined,
+      );
+    },
+    input: (device, input) => site.live.input(device, input as never),
+    kill: () => undefined,
+    restart: () => undefined,
+  };
+}
+
+/** Copies each entry to the trace as one JSON line. */
+function traced(log: EventLog, trace: SimOptions["trace"]): EventLog {
+  if (trace === undefined) {
+    return log;
+  }
+  const decoder = new TextDecoder();
+  return {
+    get length() {
+      return log.length;
+    },
+    append(entry) {
+      const sequence = log.append(entry);
+      const body: unknown = entry.type === "report" ? entry.body.toHex() : JSON.parse(decoder.decode(entry.body));
+      trace(JSON.stringify({ sequence, at: new Date(entry.at).toISOString(), type: entry.type, device: entry.device, body }));
+      return sequence;
+    },
+    durable: () => log.durable(),
+    read: (after) => log.read(after),
+    saveSnapshot: (sequence, state) => log.saveSnapshot(sequence, state),
+    loadSnapshot: () => log.loadSnapshot(),
+    digest: () => log.digest(),
+    verify: () => log.verify(),
+    close: () => log.close(),
+  };
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import { after, type DeviceId, type Instant, instant, isActive, isQuiet, type Judge, memberOf, Minutes, type RolloutId, type Rollout } from "@coalmine/core";
+import type { DeviceDescription } from "@coalmine/device";
+import { assembleFleet, type BuiltRelease, buildRelease, deviceDescription, type Fleet, labKey, type ReleaseSpec, type Scenario } from "@coalmine/fleet";
+import {
+  type ArtifactStore,
+  createRelease,
+  type EventLog,
+  inspectRelease,
+  planFromData,
+  type RolloutSummary,
+  startRollout,
+  summarise,
+} from "@coalmine/orchestrator";
+import { type Checked, checkExpectations } from "./expectations.ts";
+import { planFaults } from "./faults.ts";
+import { type Boards, VirtualSite } from "./site.ts";
+
+/** Virtual time begins here; any fixed moment would do. */
+export const scenarioStart: Instant = instant(Date.UTC(2026, 0, 1));
+
+export interface ScenarioRun {
+  readonly scenario: Scenario;
+  readonly judge: Judge;
+  readonly log: EventLog;
+  readonly artifacts: ArtifactStore;
+  readonly boards: (seed: number) => Boards;
+  /** Instead of the scenario's own numbers. */
+  readonly devices?: number | undefined;
+  readonly seed?: number | undefined;
+  /** Called about once per virtual hour. */
+  readonly progress?: (site: VirtualSite, rollouts: readonly RolloutSummary[]) => void;
+}
+
+export interface ScenarioResult {
+  readonly seed: number;
+  readonly devices: number;
+  readonly virtualSeconds: number;
+  readonly deviceDays: number;
+  readonly events: number;
+  readonly rollouts: readonly RolloutSummary[];
+  readonly log: { readonly events: number; readonly sha256: string };
+  readonly expectations: readonly Checked[];
+  /** State of each device in the last rollout that it was a member of, by id. */
+  readonly finalStates: ReadonlyMap<DeviceId, string>;
+  /** Offers that left, by device and rollout: more than one number for a pair would break I2. */
+  readonly site: VirtualSite;
+}
+
+/** The fleet and the releases of a scenario, built and signed with the lab key of its seed. */
+export function prepare(scenario: Scenario, change: { readonly devices?: number | undefined; readonly seed?: number | undefined }): { fleet: Fleet; releases: ReadonlyMap<string, BuiltRelease> } {
+  const seed = change.seed ?? scenario.seed;
+  const spec = { ...scenario.fleet, seed, ...(change.devices === undefined ? {} : { devices: change.devices }) };
+  const fleet = assembleFleet(spec, labKey(seed));
+  return { fleet, releases: new Map(scenario.releases.map((release) => [release.version, build(fleet, release)])) };
+}
+
+function build(fleet: Fleet, release: ReleaseSpec): BuiltRelease {
+  const kinds = release.hardware === undefined ? fleet.hardware : fleet.hardware.filter((kind) => release.hardware?.includes(kind.name));
+  return buildRelease({ version: release.version, size: release.size, defects: release.defects, storageSchema: release.storageSchema }, kinds, fleet.signingKey);
+}
+
+/** Runs a scenario in virtual time with the real conductor and the real devices. Same seed, same log. */
+export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
+  const { scenario, log, artifacts } = run;
+  const { fleet, releases } = prepare(scenario, run);
+  const { seed, devices } = fleet.spec;
+  const descriptions: DeviceDescription[] = Array.from({ length: devices }, (_, index) => deviceDescription(fleet, index));
+  const site = new VirtualSite({ descriptions, boards: run.boards(seed), seed, judge: run.judge, log, artifacts, start: scenarioStart });
+  planFaults(site, fleet, scenario.faults, scenarioStart);
+  const limit = after(scenarioStart, scenario.timeLimit);
+  site.run(after(scenarioStart, scenario.warmUp));
+  for (const release of releases.values()) {
+    for (const artifact of release.artifacts) {
+      await artifacts.put(artifact.bytes);
+    }
+  }
+  const ids: RolloutId[] = [];
+  for (const wanted of scenario.rollouts) {
+    site.run(after(site.now, wanted.after));
+    const { conductor } = site;
+    const authority = { by: "scenario", reason: scenario.name };
+    const release = releases.get(wanted.release) as BuiltRelease;
+    if (!conductor.state.releases.has(wanted.release as never)) {
+      const input = { id: wanted.release, artifacts: release.artifacts, authority };
+      site.carryOut(createRelease(conductor, input, inspectRelease(conductor, input, [fleet.publicKey]), site.now));
+    }
+    const plan = planFromData(wanted.plan ?? scenario.plan, scenario.name);
+    freeMembers(site, ids);
+    const { id, outcome } = startRollout(conductor, { release: wanted.release, plan, seed, authority }, site.now);
+    site.carryOut(outcome);
+    ids.push(id);
+    while (site.now < limit && !isOver(site.conductor.rollout(id))) {
+      site.run(after(site.now, Minutes(10)));
+      run.progress?.(site, ids.map((known) => summarise(site.conductor.rollout(known))));
+    }
+  }
+  const rollouts = ids.map((id) => summarise(site.conductor.rollout(id)));
+  const virtualSeconds = (site.now - scenarioStart) / 1_000;
+  return {
+    seed,
+    devices,
+    virtualSeconds,
+    deviceDays: (virtualSeconds / 86_400) * devices,
+    events: site.world.events,
+    rollouts,
+    log: log.digest(),
+    expectations: checkExpectations(scenario.expect, rollouts),
+    finalStates: finalStates(descriptions, ids.map((id) => site.conductor.rollout(id))),
+    site,
+  };
+}
+
+/** Nothing more will come of it by itself: ended, or on hold, and every exposed device has answered one way or the other. */
+export function isOver(rollout: Rollout): boolean {
+  return rollout.status === "held" || rollout.status === "complete" || ((rollout.status === "halted" || rollout.status === "aborted") && isQuiet(rollout));
+}
+
+/** A stopped rollout keeps its members until somebody ends it; the next rollout of a scenario needs them. */
+function freeMembers(site: VirtualSite, ids: readonly RolloutId[]): void {
+  for (const id of ids) {
+    const rollout = site.conductor.rollout(id);
+    if (isActive(rollout)) {
+      site.carryOut(site.conductor.order(id, { kind: "abort", authority: { by: "scenario", reason: "the next rollout begins" } }, site.now));
+    }
+  }
+}
+
+/** The state of each device in the last of these rollouts that had it as a member. */
+export function finalStates(descriptions: readonly Pick<DeviceDescription, "id">[], rollouts: readonly Rollout[]): Map<DeviceId, string> {
+  const states = new Map<DeviceId, string>();
+  for (const { id } of descriptions) {
+    const last = rollouts.findLast((rollout) => memberOf(rollout, id) !== undefined);
+    const member = last === undefined ? undefined : memberOf(last, id);
+    states.set(id, last === undefined || member === undefined ? "no member" : `${last.release} ${member.state}`);
+  }
+  return states;
+}
