@@ -98,7 +98,7 @@ describe("metrics", () => {
 
   test("analysis of covariance recovers an effect planted beside strata and a baseline", () => {
     const rows = Array.from({ length: 200 }, (_, i) => {
-      const canary = i % 3 === 0 ? 1 : 0;
+      const canary: 0 | 1 = i % 3 === 0 ? 1 : 0;
       const before = Math.sin(i * 3.7);
       return { canary, stratum: `s${i % 4}`, before, since: 0.25 * canary + 0.8 * before + (i % 4) + 0.01 * Math.cos(i * 9.1) };
     });
