@@ -1,1 +1,3 @@
-export {};
+// SPDX-License-Identifier: Apache-2.0
+export { type ApiOptions, bodyBytesMax, buildApi } from "./api.ts";
+export { loopbackHosts } from "./guard.ts";

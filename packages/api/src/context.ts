@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ArtifactStore, AuditFeed, Clock, EventLog, Host } from "@coalmine/orchestrator";
+import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { z } from "zod";
+import { failure } from "./schemas.ts";
+
+/** What the routes answer from. */
+export interface ApiContext {
+  readonly host: Host;
+  readonly log: EventLog;
+  readonly artifacts: ArtifactStore;
+  readonly clock: Clock;
+  /** Tells of audit lines as they become durable; without one `/events` is not served. */
+  readonly feed?: AuditFeed | undefined;
+  /** Verifies the log's hash chain; by default in this thread. */
+  readonly verify?: (() => Promise<ReturnType<EventLog["verify"]>>) | undefined;
+}
+
+/** An application whose routes take their types from zod schemas. */
+export type ZodApp = FastifyInstance<RawServerDefault, RawRequestDefaultExpression, RawReplyDefaultExpression, FastifyBaseLogger, ZodTypeProvider>;
+
+type Failures = "400" | "401" | "404" | "409" | "412" | "413" | "428" | "429" | "503";
+
+/** The answers of a route for the API's description: its own, and how it can fail. */
+export function answers<T extends z.ZodType, S extends number = 200>(schema: T, options: { readonly status?: S; readonly failures?: readonly Failures[] } = {}) {
+  const failures = Object.fromEntries([...(options.failures ?? []), "401" as const, "429" as const].map((status) => [status, failure]));
+  return { response: { ...failures, [options.status ?? 200]: schema } };
+}

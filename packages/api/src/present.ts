@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Assignment, memberOf, type Rollout } from "@coalmine/core";
+import { type DeviceRecord, type HostState, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
+
+/** What the API says of a device. */
+export function presentDevice(state: HostState, device: DeviceRecord) {
+  const rolloutId = state.active.get(device.id);
+  const rollout = rolloutId === undefined ? undefined : state.rollouts.get(rolloutId);
+  const member = rollout === undefined ? undefined : memberOf(rollout, device.id);
+  return {
+    id: device.id,
+    door: device.door,
+    firstSeen: iso(device.firstSeen),
+    lastSeen: iso(device.lastSeen),
+    hardware: device.hardware,
+    running: device.running,
+    slot1: device.slot1,
+    attempt: device.attempt,
+    resetCause: device.resetCause,
+    interval_s: device.interval / 1_000,
+    battery: device.battery,
+    metrics: device.metrics,
+    attributes: device.attributes,
+    tags: device.tags,
+    storageSchema: device.storageSchema,
+    crashes: device.crashes,
+    reports: device.reports,
+    quarantined: device.quarantined,
+    release: releaseOn(state, device),
+    rollout: rollout === undefined || member === undefined ? null : { id: rollout.id, stage: rollout.stages[member.stage]?.name ?? "", state: member.state },
+  };
+}
+
+/** The release whose image runs on the device; null when none of ours does. */
+export function releaseOn(state: HostState, device: DeviceRecord): string | null {
+  const hash = device.running?.imageHash;
+  if (hash === undefined) {
+    return null;
+  }
+  for (const release of state.releases.values()) {
+    if (release.artifacts.some((artifact) => artifact.imageHash === hash)) {
+      return release.id;
+    }
+  }
+  return null;
+}
+
+export function presentRelease(release: ReleaseRecord) {
+  const { id, version, artifacts, notes, barred } = release;
+  return { id, version, artifacts, notes, barred };
+}
+
+export function presentRollout(rollout: Rollout): RolloutSummary & { revision: number; startedAt: string; endedAt: string | null; seed: number } {
+  return {
+    ...summarise(rollout),
+    revision: rollout.revision,
+    startedAt: iso(rollout.startedAt),
+    endedAt: rollout.endedAt === null ? null : iso(rollout.endedAt),
+    seed: rollout.seed,
+  };
+}
+
+export function presentMember(rollout: Rollout, member: Assignment) {
+  return {
+    device: member.device,
+    stage: rollout.stages[member.stage]?.name ?? "",
+    stratum: member.stratum,
+    state: member.state,
+    since: iso(member.since),
+    offer: member.offer,
+    offeredAt: isoOrNull(member.offeredAt),
+    startedAt: isoOrNull(member.startedAt),
+    confirmedAt: isoOrNull(member.confirmedAt),
+    heardAt: iso(member.heardAt),
+    crashes: member.crashes,
+    reason: member.reason,
+  };
+}
+
+export function iso(at: number): string {
+  return new Date(at).toISOString();
+}
+
+function isoOrNull(at: number | null): string | null {
+  return at === null ? null : iso(at);
+}

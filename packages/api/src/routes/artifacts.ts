@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CoalmineError } from "@coalmine/core";
+import { parseImage } from "@coalmine/mcuboot";
+import { artifactBytesMax } from "@coalmine/orchestrator";
+import { answers, type ApiContext, type ZodApp } from "../context.ts";
+import { HttpTrouble } from "../errors.ts";
+import { artifactList, storedArtifact } from "../schemas.ts";
+
+const uploadsAtOnce = 2;
+/** Files nobody made a release of; more of them would only fill the disk. */
+const unusedMax = 256;
+
+export function artifactRoutes(app: ZodApp, { host, artifacts }: ApiContext): void {
+  const { state } = host.conductor;
+  let uploads = 0;
+  const usedBy = (): Map<string, string[]> => {
+    const used = new Map<string, string[]>();
+    for (const release of state.releases.values()) {
+      for (const { digest } of release.artifacts) {
+        used.set(digest, [...(used.get(digest) ?? []), release.id]);
+      }
+    }
+    return used;
+  };
+
+  app.addContentTypeParser("application/octet-stream", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+
+  app.get("/artifacts", { schema: { tags: ["artifacts"], summary: "Stored artifacts and the releases they are part of", ...answers(artifactList) } }, async () => {
+    const used = usedBy();
+    return { artifacts: artifacts.list().map(({ digest, size }) => ({ digest, size, releases: used.get(digest) ?? [] })) };
+  });
+
+  app.put(
+    "/artifacts",
+    {
+      bodyLimit: artifactBytesMax,
+      schema: {
+        tags: ["artifacts"],
+        summary: "Store a file: the body is its bytes (application/octet-stream, at most 16 MiB)",
+        consumes: ["application/octet-stream"],
+        ...answers(storedArtifact, { status: 201, failures: ["400", "413", "503"] }),
+      },
+      onRequest: async (_request, reply) => {
+        if (uploads >= uploadsAtOnce) {
+          throw new HttpTrouble(429, "artifact/busy", `${uploadsAtOnce} uploads are under way; try again in a moment`);
+        }
+        uploads += 1;
+        reply.raw.once("close", () => {
+          uploads -= 1;
+        });
+      },
+    },
+    async ({ body }, reply) => {
+      if (!(body instanceof Uint8Array) || body.length === 0) {
+        throw new CoalmineError("artifact/body", "the body must be the artifact's bytes, sent as application/octet-stream");
+      }
+      const bytes = new Uint8Array(body.buffer, body.byteOffset, body.length);
+      const image = parseImage(bytes);
+      if (image.kind === "malformed") {
+        throw new CoalmineError("artifact/malformed", `not an MCUboot image: ${image.reason} (at byte ${image.offset})`);
+      }
+      const used = usedBy();
+      if (artifacts.list().filter(({ digest }) => !used.has(digest)).length >= unusedMax) {
+        throw new HttpTrouble(429, "artifact/unused", `${unusedMax} stored artifacts belong to no release; create releases of them first`);
+      }
+      const digest = await artifacts.put(bytes);
+      reply.code(201);
+      return { digest, size: bytes.length };
+    },
+  );
+}

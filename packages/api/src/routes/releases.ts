@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CoalmineError, type Digest, releaseId } from "@coalmine/core";
+import { preflight as checkFleet, releaseOf } from "@coalmine/orchestrator";
+import { answers, type ApiContext, type ZodApp } from "../context.ts";
+import { presentRelease } from "../present.ts";
+import { name, preflight, preflightQuery, release, releaseBody, releaseList } from "../schemas.ts";
+
+export function releaseRoutes(app: ZodApp, { host, artifacts }: ApiContext): void {
+  const { conductor } = host;
+
+  app.get("/releases", { schema: { tags: ["releases"], summary: "All releases, oldest first", ...answers(releaseList) } }, async () => ({
+    releases: [...conductor.state.releases.values()].map(presentRelease),
+  }));
+
+  app.post(
+    "/releases",
+    {
+      schema: {
+        tags: ["releases"],
+        summary: "Make a release of stored artifacts (PUT /artifacts first), one for each variant. Releases do not change",
+        body: releaseBody,
+        ...answers(release, { status: 201, failures: ["400", "404", "409", "503"] }),
+      },
+    },
+    async ({ body }, reply) => {
+      const files = body.artifacts.map(({ digest, variant }) => {
+        const bytes = artifacts.get(digest as Digest);
+        if (bytes === null) {
+          throw new CoalmineError("artifact/unknown", `no artifact ${digest} is stored: PUT /artifacts first`);
+        }
+        return { variant, bytes };
+      });
+      const { id, notes, by, reason } = body;
+      const made = await host.createRelease({ id, artifacts: files, notes, authority: { by, reason } });
+      reply.code(201).header("location", `/releases/${encodeURIComponent(id)}`);
+      return presentRelease(made);
+    },
+  );
+
+  app.get("/releases/:id", { schema: { tags: ["releases"], summary: "One release", params: name, ...answers(release, { failures: ["400", "404"] }) } }, async ({ params }) =>
+    presentRelease(releaseOf(conductor, releaseId(params.id))),
+  );
+
+  app.get(
+    "/releases/:id/preflight",
+    {
+      schema: {
+        tags: ["releases"],
+        summary: "Which devices can install it, which cannot and why",
+        params: name,
+        querystring: preflightQuery,
+        ...answers(preflight, { failures: ["400", "404"] }),
+      },
+    },
+    async ({ params, query }) => {
+      const result = checkFleet(conductor.state, releaseOf(conductor, releaseId(params.id)));
+      const { after = "" } = query;
+      const wanted = result.devices.filter((one) => one.device > after && (query.outcome === undefined || one.outcome === query.outcome));
+      const devices = wanted.slice(0, query.limit);
+      return { ...result, devices, next: wanted.length > devices.length ? (devices.at(-1)?.device ?? null) : null };
+    },
+  );
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+import { deviceId, type Plan, type RolloutCommand, rolloutId } from "@coalmine/core";
+import { gatesNow, type Membership, parsePlan, planFromData, reportMarkdown, type RolloutInput, rolloutReport } from "@coalmine/orchestrator";
+import type { z } from "zod";
+import { answers, type ApiContext, type ZodApp } from "../context.ts";
+import { presentMember, presentRollout } from "../present.ts";
+import { checkIfMatch, etag } from "../revision.ts";
+import { excuseBody, memberPage, memberQuery, membership, name, orderBody, report, reportQuery, rollout, rolloutBody, rolloutList, rolloutPlanBody, started } from "../schemas.ts";
+
+/** Orders on a rollout. A halt must never wait for a fresh look; everything else names the revision it was decided on. */
+const orders = {
+  promote: { summary: "Open the next stage without a pass", ifMatch: true },
+  hold: { summary: "Open no further stage until resumed", ifMatch: true },
+  halt: { summary: "Stop all offers now. Needs no If-Match", ifMatch: false },
+  resume: { summary: "Go on after a hold or a halt", ifMatch: true },
+  abort: { summary: "End the rollout for good", ifMatch: true },
+} as const;
+
+export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
+  const { host, log, clock } = context;
+  const { conductor } = host;
+  const find = (id: string) => conductor.rollout(rolloutId(id));
+  const whole = (id: string) => {
+    const one = find(id);
+    return {
+      ...presentRollout(one),
+      overrides: one.overrides,
+      soak: { min_s: one.soakMin / 1_000, max_s: one.soakMax / 1_000 },
+      plan: one.plan,
+      gates: gatesNow(one, conductor.judge, clock.now()),
+    };
+  };
+
+  app.get("/rollouts", { schema: { tags: ["rollouts"], summary: "All rollouts, oldest first", ...answers(rolloutList) } }, async () => ({
+    rollouts: [...conductor.state.rollouts.values()].map(presentRollout),
+  }));
+
+  app.post(
+    "/rollouts/plan",
+    { schema: { tags: ["rollouts"], summary: "What starting would do: members, stages, who is left out. Changes nothing", body: rolloutPlanBody, ...answers(membership, { failures: ["400", "404", "409"] }) } },
+    async ({ body }) => {
+      const input = inputOf(body);
+      return presentMembership(input, host.planRollout(input));
+    },
+  );
+
+  app.post(
+    "/rollouts",
+    { schema: { tags: ["rollouts"], summary: "Start a rollout", body: rolloutBody, ...answers(started, { status: 201, failures: ["400", "404", "409", "503"] }) } },
+    async ({ body }, reply) => {
+      const input = inputOf(body);
+      const { id, membership: members } = await host.startRollout(input);
+      reply.code(201).headers({ location: `/rollouts/${encodeURIComponent(id)}`, etag: etag(find(id).revision) });
+      return { id, membership: presentMembership(input, members) };
+    },
+  );
+
+  app.get(
+    "/rollouts/:id",
+    { schema: { tags: ["rollouts"], summary: "One rollout with its gates as they stand. The ETag is its revision", params: name, ...answers(rollout, { failures: ["400", "404"] }) } },
+    async ({ params }, reply) => {
+      reply.header("etag", etag(find(params.id).revision));
+      return whole(params.id);
+    },
+  );
+
+  app.get(
+    "/rollouts/:id/members",
+    { schema: { tags: ["rollouts"], summary: "Members in the order of the rollout", params: name, querystring: memberQuery, ...answers(memberPage, { failures: ["400", "404"] }) } },
+    async ({ params, query }) => {
+      const one = find(params.id);
+      const wanted = one.members.filter(
+        (member) => (query.state === undefined || member.state === query.state) && (query.stage === undefined || one.stages[member.stage]?.name === query.stage),
+      );
+      const members = wanted.slice(query.after, query.after + query.limit);
+      const next = query.after + members.length;
+      return { members: members.map((member) => presentMember(one, member)), total: wanted.length, next: members.length > 0 && next < wanted.length ? next : null };
+    },
+  );
+
+  app.get(
+    "/rollouts/:id/report",
+    {
+      schema: {
+        tags: ["rollouts"],
+        summary: "Why it stands where it stands: gates with both arms, devices, crash signatures. JSON or Markdown",
+        params: name,
+        querystring: reportQuery,
+        ...answers(report, { failures: ["400", "404"] }),
+      },
+    },
+    async ({ params, query, headers }, reply) => {
+      const one = find(params.id);
+      const made = await rolloutReport(conductor, log, one.id, clock.now());
+      if (query.format === "markdown" || (query.format === undefined && headers.accept?.includes("text/markdown") === true)) {
+        reply.type("text/markdown; charset=utf-8").serializer((text: unknown) => String(text));
+        return reply.send(reportMarkdown(made));
+      }
+      return made;
+    },
+  );
+
+  const give = async (id: string, command: RolloutCommand, check: { readonly header: string | undefined; readonly required: boolean }) => {
+    const one = find(id);
+    checkIfMatch(check.header, etag(one.revision), { required: check.required, what: `rollout ${id}` });
+    await host.orderRollout(id, command);
+    return one;
+  };
+
+  for (const [kind, { summary, ifMatch }] of Object.entries(orders) as [keyof typeof orders, (typeof orders)[keyof typeof orders]][]) {
+    app.post(
+      `/rollouts/:id/${kind}`,
+      { schema: { tags: ["rollouts"], summary, params: name, body: orderBody, ...answers(rollout, { failures: ["400", "404", "409", "412", "428", "503"] }) } },
+      async ({ params, body, headers }, reply) => {
+        const one = await give(params.id, { kind, authority: body }, { header: ifMatch ? headers["if-match"] : undefined, required: ifMatch });
+        reply.header("etag", etag(one.revision));
+        return whole(params.id);
+      },
+    );
+  }
+
+  app.post(
+    "/rollouts/:id/excuse",
+    { schema: { tags: ["rollouts"], summary: "Take one device out of the count", params: name, body: excuseBody, ...answers(rollout, { failures: ["400", "404", "409", "412", "428", "503"] }) } },
+    async ({ params, body, headers }, reply) => {
+      const { device, by, reason } = body;
+      const one = await give(params.id, { kind: "excuse", device: deviceId(device), authority: { by, reason } }, { header: headers["if-match"], required: true });
+      reply.header("etag", etag(one.revision));
+      return whole(params.id);
+    },
+  );
+}
+
+function inputOf(body: z.output<typeof rolloutBody>): RolloutInput {
+  const plan: Plan = typeof body.plan === "string" ? parsePlan(body.plan) : planFromData(body.plan);
+  const { id, release, cohort, selector, seed, override, by, reason } = body;
+  return { id: id === undefined ? undefined : rolloutId(id), release, cohort, selector, plan, seed, override, authority: { by, reason } };
+}
+
+function presentMembership(input: RolloutInput, made: Membership) {
+  return {
+    release: input.release,
+    seed: input.seed,
+    plan: input.plan.name,
+    members: made.members.length,
+    stages: made.stages.map((stage, index) => ({
+      ...stage,
+      devices: made.members.filter((member) => member.stage === index).map((member) => member.device as string),
+    })),
+    excluded: [...made.excluded],
+    representativeness: { ...made.representativeness },
+    warnings: [...made.warnings],
+  };
+}

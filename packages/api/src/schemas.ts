@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shapes of requests and answers. They check what comes in and describe the API at /openapi.json.
+import { z } from "zod";
+
+/** Who asks, and why: it goes into the audit log. */
+const authority = {
+  by: z.string().trim().min(1).max(64).describe("person or job that asks; goes into the audit log"),
+  reason: z.string().trim().max(500).default("").describe("why; goes into the audit log"),
+};
+
+const reasonGiven = z.string().trim().min(1).max(500).describe("why; goes into the audit log");
+
+const wholeText = (text: string): boolean => /^\d{1,15}$/.test(text);
+
+/** A whole number in a query string. */
+function whole(min: number, max: number) {
+  return z
+    .string()
+    .refine(wholeText, "must be a whole number")
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
+}
+
+const limit = whole(1, 1_000).default(100);
+
+const tag = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,31}$/, "must be 1 to 32 of A-Z a-z 0-9 . _ : -, not starting with a sign");
+
+const selector = z
+  .strictObject({
+    ids: z.array(z.string().min(1).max(64)).max(100_000).optional(),
+    tags: z.array(tag).max(32).optional(),
+    attributes: z.record(z.string().min(1).max(64), z.string().max(256)).optional(),
+  })
+  .describe("devices that match all given parts; an empty selector matches every device");
+
+export const name = z.strictObject({ id: z.string().min(1).max(100) });
+
+const variant = z.strictObject({
+  board: z.string().min(1).max(64),
+  revision: z.string().max(64),
+  partitionMap: z.string().min(1).max(64),
+});
+
+const digest = z.string().regex(/^[0-9a-f]{64}$/, "must be a SHA-256 in 64 lower-case hex digits");
+
+export const deviceQuery = z.strictObject({
+  limit,
+  after: z.string().max(64).optional().describe("id of the last device of the page before"),
+  state: z.string().max(32).optional().describe("state of the device's assignment in its active rollout"),
+  tag: z.string().max(32).optional(),
+  hardware: z.string().max(64).optional().describe("board or hardware revision"),
+  release: z.string().max(64).optional().describe("release that runs on it"),
+  version: z.string().max(64).optional().describe("version that runs on it"),
+  text: z.string().max(64).optional().describe("part of the id"),
+});
+
+export const tagBody = z.strictObject({ add: z.array(tag).max(32).default([]), remove: z.array(tag).max(32).default([]), ...authority });
+
+export const cohortBody = z.strictObject({ name: z.string().min(1).max(32), selector, ...authority });
+
+export const releaseBody = z.strictObject({
+  id: z.string().min(1).max(64),
+  artifacts: z.array(z.strictObject({ digest, variant })).min(1, "a release needs at least one artifact").max(64),
+  notes: z.string().max(20_000).default(""),
+  ...authority,
+});
+
+const plan = z
+  .union([z.string().min(1).max(65_536), z.record(z.string(), z.unknown())])
+  .describe("the plan: the text of a YAML file, or the same as JSON");
+
+export const rolloutBody = z.strictObject({
+  id: z.string().min(1).max(64).optional(),
+  release: z.string().min(1).max(64),
+  cohort: z.string().min(1).max(32).optional(),
+  selector: selector.optional(),
+  plan,
+  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
+  override: z.boolean().default(false).describe("lifts a bar on the release; the reason is recorded"),
+  ...authority,
+});
+
+export const rolloutPlanBody = rolloutBody.extend({ by: authority.by.default("plan") });
+
+export const orderBody = z.strictObject({ by: authority.by, reason: reasonGiven });
+export const excuseBody = z.strictObject({ device: z.string().min(1).max(64), by: authority.by, reason: reasonGiven });
+
+export const memberQuery = z.strictObject({
+  limit,
+  after: whole(0, Number.MAX_SAFE_INTEGER).default(0).describe("number of members to skip: `next` of the page before"),
+  state: z.string().max(32).optional(),
+  stage: z.string().max(64).optional().describe("name of the stage"),
+});
+
+export const preflightQuery = z.strictObject({
+  limit,
+  after: z.string().max(64).optional(),
+  outcome: z.enum(["installable", "risky", "refused"]).optional(),
+});
+
+export const reportQuery = z.strictObject({ format: z.enum(["json", "markdown"]).optional() });
+
+export const auditQuery = z.strictObject({
+  limit,
+  after: whole(0, Number.MAX_SAFE_INTEGER).optional().describe("oldest first, after this sequence"),
+  before: whole(1, Number.MAX_SAFE_INTEGER).optional().describe("newest first, before this sequence"),
+  type: z.union([z.string().max(32), z.array(z.string().max(32)).max(32)]).optional(),
+  device: z.string().max(64).optional(),
+  rollout: z.string().max(64).optional(),
+  brief: z.enum(["true", "false"]).default("false").describe("leaves out offers and moves of single devices"),
+});
+
+// Answers
+
+const time = z.string().describe("ISO 8601, the orchestrator's clock");
+
+export const failure = z.object({ error: z.object({ code: z.string(), message: z.string() }) }).describe("every error looks like this; `code` is stable");
+
+const verdictKind = z.enum(["pass", "fail", "inconclusive"]);
+
+export const device = z.object({
+  id: z.string(),
+  door: z.string(),
+  firstSeen: time,
+  lastSeen: time,
+  hardware: z.object({ board: z.string(), revision: z.string(), partitionMap: z.string(), mode: z.string(), slotSize: z.number() }).nullable(),
+  running: z.object({ imageHash: z.string(), version: z.string(), buildId: z.string(), confirmed: z.boolean() }).nullable(),
+  slot1: z.object({ imageHash: z.string(), version: z.string() }).nullable(),
+  attempt: z.object({ offer: z.number(), target: z.string(), outcome: z.string(), ran: z.boolean(), resetCause: z.string() }).nullable(),
+  resetCause: z.string(),
+  interval_s: z.number(),
+  battery: z.number().nullable(),
+  metrics: z.record(z.string(), z.number()),
+  attributes: z.record(z.string(), z.string()),
+  tags: z.array(z.string()),
+  storageSchema: z.number(),
+  crashes: z.number(),
+  reports: z.number(),
+  quarantined: z.array(z.string()),
+  release: z.string().nullable(),
+  rollout: z.object({ id: z.string(), stage: z.string(), state: z.string() }).nullable(),
+});
+
+export const devicePage = z.object({ devices: z.array(device), total: z.number(), next: z.string().nullable() });
+export const cohort = z.object({ name: z.string(), selector });
+export const cohortList = z.object({ cohorts: z.array(cohort) });
+export const resolved = z.object({ name: z.string(), count: z.number(), devices: z.array(z.string()) });
+export const storedArtifact = z.object({ digest: z.string(), size: z.number() });
+export const artifactList = z.object({ artifacts: z.array(storedArtifact.extend({ releases: z.array(z.string()) })) });
+
+export const release = z.object({
+  id: z.string(),
+  version: z.string(),
+  artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), imageHash: z.string(), buildId: z.string(), size: z.number(), version: z.string() })),
+  notes: z.string(),
+  barred: z.string().nullable(),
+});
+export const releaseList = z.object({ releases: z.array(release) });
+
+export const preflight = z.object({
+  release: z.string(),
+  version: z.string(),
+  installable: z.number(),
+  risky: z.number(),
+  refused: z.number(),
+  barred: z.string().nullable(),
+  fromVersions: z.array(z.object({ version: z.string(), devices: z.number(), installable: z.number(), direction: z.string() })),
+  reasons: z.array(z.object({ reason: z.string(), devices: z.number() })),
+  devices: z.array(z.object({ device: z.string(), outcome: z.string(), from: z.string(), reasons: z.array(z.string()) })),
+  next: z.string().nullable(),
+});
+
+const arm = z.object({ devices: z.number(), events: z.number(), exposure_h: z.number(), estimate: z.number().nullable() });
+const gate = z.object({
+  gate: z.string(),
+  metric: z.string(),
+  verdict: verdictKind,
+  canary: arm,
+  control: arm.nullable(),
+  bound: z.string(),
+  reason: z.string(),
+});
+
+export const rolloutSummary = z.object({
+  id: z.string(),
+  release: z.string(),
+  status: z.string(),
+  outcome: z.string(),
+  verdict: verdictKind,
+  population: z.number(),
+  stages: z.array(z.object({ name: z.string(), size: z.number(), openedAt: time.nullable(), closedAt: time.nullable(), verdict: verdictKind })),
+  states: z.record(z.string(), z.number()),
+  offered: z.number(),
+  exposed: z.number(),
+  haltedBy: z.object({ gate: z.string(), metric: z.string(), reason: z.string() }).nullable(),
+  missing: z.array(z.string()),
+  revision: z.number(),
+  startedAt: time,
+  endedAt: time.nullable(),
+  seed: z.number(),
+});
+export const rolloutList = z.object({ rollouts: z.array(rolloutSummary) });
+export const rollout = rolloutSummary.extend({
+  overrides: z.array(z.string()),
+  soak: z.object({ min_s: z.number(), max_s: z.number() }),
+  plan: z.looseObject({ name: z.string() }),
+  gates: z.array(gate),
+});
+
+export const membership = z.object({
+  release: z.string(),
+  seed: z.number(),
+  plan: z.string(),
+  members: z.number(),
+  stages: z.array(z.object({ name: z.string(), size: z.number(), devices: z.array(z.string()) })),
+  excluded: z.array(z.object({ device: z.string(), reason: z.string() })),
+  representativeness: z.looseObject({}),
+  warnings: z.array(z.string()),
+});
+export const started = z.object({ id: z.string(), membership });
+
+export const memberPage = z.object({
+  members: z.array(
+    z.object({
+      device: z.string(),
+      stage: z.string(),
+      stratum: z.string(),
+      state: z.string(),
+      since: time,
+      offer: z.number(),
+      offeredAt: time.nullable(),
+      startedAt: time.nullable(),
+      confirmedAt: time.nullable(),
+      heardAt: time,
+      crashes: z.number(),
+      reason: z.string(),
+    }),
+  ),
+  total: z.number(),
+  next: z.number().nullable(),
+});
+
+const auditLine = z.object({
+  sequence: z.number(),
+  at: time,
+  type: z.string(),
+  device: z.string().nullable(),
+  rollout: z.string().nullable(),
+  by: z.string(),
+  reason: z.string(),
+  detail: z.record(z.string(), z.unknown()),
+});
+export const auditPage = z.object({ records: z.array(auditLine), next: z.number().nullable() });
+export const verification = z.object({
+  ok: z.boolean(),
+  entries: z.number(),
+  sha256: z.string().nullable(),
+  brokenAt: z.number().nullable(),
+  reason: z.string().nullable(),
+});
+
+export const report = z.looseObject({
+  rollout: rolloutSummary.omit({}).loose(),
+  haltedBy: z.object({ gate: z.string(), metric: z.string(), reason: z.string(), stage: z.string().nullable(), at: time }).nullable(),
+  gates: z.array(gate),
+  stageGates: z.array(z.object({ stage: z.string(), at: time, gates: z.array(gate) })),
+  devices: z.array(z.looseObject({ device: z.string(), state: z.string(), said: z.array(z.string()) })),
+  offeredOnly: z.array(z.string()),
+  crashes: z.array(z.looseObject({ signature: z.string(), buildId: z.string(), count: z.number(), devices: z.array(z.string()) })),
+  logs: z.array(z.looseObject({ buildId: z.string() })),
+  history: z.array(auditLine),
+});
+
+export const health = z.object({ ok: z.boolean(), failure: z.string().nullable() });
+export const counters = z.object({
+  devices: z.number(),
+  releases: z.number(),
+  cohorts: z.number(),
+  rollouts: z.object({ running: z.number(), held: z.number(), halted: z.number(), aborted: z.number(), complete: z.number() }),
+  reports: z.number(),
+  duplicates: z.number(),
+  late: z.number(),
+  undecodable: z.number(),
+  events: z.number(),
+  now: time,
+});
