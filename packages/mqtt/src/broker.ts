@@ -284,7 +284,7 @@ export class Broker {
     const reason = this.#refusals.get(client) ?? this.#refuseCredentials(device, password);
     if (reason !== undefined) {
       this.#refuse(isDeviceId(device) ? device : null, reason);
-      done(refusal(reason, returnCodes[reason] ?? 5) as AuthenticateError, null);
+      done(refusal(reason, returnCodes[reason] ?? 5), null);
       return;
     }
     this.#connections.set(client, {

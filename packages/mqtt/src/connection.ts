@@ -113,14 +113,14 @@ export class Connection {
         }
       });
       socket.once("connect", () => {
-        const { clientId, keepalive_s: keepalive, username, password } = address;
+        const { clientId, keepalive_s, username, password } = address;
         connection.#write({
           cmd: "connect",
           protocolId: "MQTT",
           protocolVersion: 4,
           clean: false,
           clientId,
-          keepalive,
+          keepalive: Math.ceil(keepalive_s),
           ...(username === undefined ? {} : { username }),
           ...(password === undefined ? {} : { password: Buffer.from(password) }),
         });

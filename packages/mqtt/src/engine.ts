@@ -27,7 +27,7 @@ export class Engine extends Aedes {
   stamped(packet: PublishPacket): AedesPublishPacket {
     const { counter } = this as unknown as { counter: number };
     (this as unknown as { counter: number }).counter = counter + 1;
-    return { ...packet, brokerId: this.id, brokerCounter: counter + 1 } as AedesPublishPacket;
+    return { ...packet, brokerId: this.id, brokerCounter: counter + 1 };
   }
 }
 

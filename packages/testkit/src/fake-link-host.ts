@@ -21,6 +21,8 @@ export class FakeLinkHost implements LinkHost {
   artifact: Uint8Array = new Uint8Array(0);
   /** Rejects reports from now on, as a full disk does. */
   failure: Error | undefined;
+  /** Reports rejected. */
+  refused = 0;
   #holding = false;
   #held: (() => void)[] = [];
   #watchers: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
@@ -53,6 +55,8 @@ export class FakeLinkHost implements LinkHost {
 
   report(device: DeviceId, bytes: Uint8Array, door: Door): Promise<void> {
     if (this.failure !== undefined) {
+      this.refused += 1;
+      this.#notify();
       return Promise.reject(this.failure);
     }
     this.reports.push({ device, bytes: bytes.slice(), door });
