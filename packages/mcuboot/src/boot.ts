@@ -189,11 +189,19 @@ function prepare(loader: Loader, mode: UpgradeMode, machine: SwapMachine | undef
   }
   resetStatus(loader, status);
   if (machine !== undefined) {
-    readStatus(loader, machine, status);
-    const readable = readHeaders(loader, mode, status, !isReset(loader, status));
-    if (!readable && !(config.bootstrap && loader.headerErased(PRIMARY))) {
+    if (!readStatus(loader, machine, status)) {
       loader.swapType = Swap.none;
       return;
+    }
+    const readable = readHeaders(loader, mode, status, !isReset(loader, status));
+    // A primary without an image must not keep a good one from being installed: deviation S7.
+    const mayProceed = config.profile === "safe" || (config.bootstrap && loader.headerErased(PRIMARY));
+    if (!readable && !mayProceed) {
+      loader.swapType = Swap.none;
+      return;
+    }
+    if (!readable && config.profile === "safe") {
+      mode.readHeader(loader, SECONDARY, status);
     }
     if (!isReset(loader, status)) {
       reviewEarlierImages(loader, true);
@@ -211,7 +219,12 @@ function prepare(loader: Loader, mode: UpgradeMode, machine: SwapMachine | undef
 }
 
 function requestedSwap(loader: Loader, mode: UpgradeMode, status: SwapStatus): number {
-  const type = swapTypeNumber(swapType(loader.config, loader.flash, loader.image));
+  const { config } = loader;
+  const type = swapTypeNumber(swapType(config, loader.flash, loader.image));
+  if (config.profile === "safe" && config.mode === "swap-offset" && type === Swap.revert && loader.hasMagic(SECONDARY) && loader.secondaryOffset !== 0) {
+    // An upload took the fallback's place. Going back would copy it shifted by a sector: deviation S6.
+    return Swap.none;
+  }
   return isUpgrade(type) && !slotValid(loader, mode, SECONDARY, status, type) ? Swap.none : type;
 }
 

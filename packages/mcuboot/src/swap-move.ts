@@ -74,8 +74,8 @@ export const swapMove: SwapMachine = {
   readStatusCells(loader, area, status) {
     const found = lastStatusCell(loader, area);
     const moveCells = loader.config.maxImgSectors;
-    if (found === 0) {
-      return;
+    if (found === undefined || found === 0) {
+      return found === 0;
     }
     if (found < moveCells) {
       status.op = "move";
@@ -86,6 +86,7 @@ export const swapMove: SwapMachine = {
       status.idx = Math.floor((found - moveCells) / 2) + 1;
       status.state = ((found - moveCells) % 2) + 1;
     }
+    return true;
   },
 
   nextCell(loader, status) {
@@ -127,7 +128,9 @@ function protectRevert(loader: Loader, status: SwapStatus): void {
   if (status.swapType !== Swap.revert || status.op !== "move" || status.idx !== 1) {
     return;
   }
-  if (readTrailer(config, flash, area).magic === "unset") {
+  const { magic } = readTrailer(config, flash, area);
+  // A magic torn by a power cut protects nothing; the original takes it for a foreign trailer and goes on: deviation S5.
+  if (magic === "unset" || (magic === "bad" && config.profile === "safe")) {
     assertThat(loader.eraseTrailer(area), "secondary trailer erase");
     assertThat(writeImageOk(config, flash, area), "image_ok write");
     assertThat(writeSwapSize(config, flash, area, status.swapSize), "swap_size write");

@@ -77,11 +77,13 @@ export const swapOffset: SwapMachine = {
 
   readStatusCells(loader, area, status) {
     const found = lastStatusCell(loader, area);
-    if (found > 0) {
-      status.op = "swap";
-      status.idx = Math.floor(found / 2) + 1;
-      status.state = (found % 2) + 1;
+    if (found === undefined || found === 0) {
+      return found === 0;
     }
+    status.op = "swap";
+    status.idx = Math.floor(found / 2) + 1;
+    status.state = (found % 2) + 1;
+    return true;
   },
 
   nextCell(_loader, status) {
@@ -153,6 +155,10 @@ function headerDuringSwap(loader: Loader, slot: SlotIndex, status: SwapStatus): 
 /** Sectors of an image, by the header as read and the TLV size stored at the start of the swap. */
 function usedSectors(loader: Loader, slot: SlotIndex, unprotectedTlvs: number): number {
   const { header } = loader.slot(slot);
+  if (loader.config.profile === "safe" && !loader.hasMagic(slot)) {
+    // Nothing is known about what lies there, so nothing may be skipped: deviation S7.
+    return Infinity;
+  }
   const size = (header.hdrSize + unprotectedTlvs + header.protTlvSize + header.imgSize) >>> 0;
   const sectorSize = loader.sectorSize(PRIMARY, 0);
   return Math.floor(((size + sectorSize - 1) >>> 0) / sectorSize);
@@ -169,7 +175,9 @@ function protectRevert(loader: Loader, status: SwapStatus): void {
     // The primary trailer already carries the revert; another one would restart it half way: deviation S2.
     return;
   }
-  if (readTrailer(config, flash, area).magic === "unset") {
+  const { magic } = readTrailer(config, flash, area);
+  // As in swap-move: deviation S5.
+  if (magic === "unset" || (magic === "bad" && config.profile === "safe")) {
     assertThat(loader.eraseTrailer(area), "secondary trailer erase");
     assertThat(writeCopyDone(config, flash, area), "copy_done write");
     initStatus(loader, area, status);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { alignDown } from "./format.ts";
 import type { FlashArea } from "./geometry.ts";
 import type { Loader, SlotIndex, SwapStatus } from "./loader.ts";
 import { PRIMARY, SECONDARY, assertThat } from "./loader.ts";
@@ -44,7 +45,9 @@ export const swapScratch: SwapMachine = {
     const inFirstSector = Math.max(trailerSectorEnd(loader, PRIMARY), trailerSectorEnd(loader, SECONDARY)) - trailerOff;
     // Unsigned in the original: a negative part counts as a large one.
     const padding = inFirstSector < 0 ? 0 : Math.max(0, scratchTrailerSize(loader.config, loader.writeSize) - inFirstSector);
-    return (trailerOff - padding) >>> 0;
+    const most = (trailerOff - padding) >>> 0;
+    // What ends at an offset that another area cannot be written to makes the exact build assert: deviation S8.
+    return loader.config.profile === "safe" ? alignDown(most, coarsestAlign(loader)) : most;
   },
 
   statusSource(loader) {
@@ -70,8 +73,11 @@ export const swapScratch: SwapMachine = {
     let next = 0;
     let cell = 0;
     for (; cell < cells; cell++) {
-      const erased = statusCell(loader, area, cell) === 0xff;
-      if (erased) {
+      const value = statusCell(loader, area, cell);
+      if (value === undefined) {
+        return false;
+      }
+      if (value === 0xff) {
         if (begun && next === 0) {
           next = cell;
         }
@@ -88,6 +94,7 @@ export const swapScratch: SwapMachine = {
       status.idx = Math.floor(at / 3) + 1;
       status.state = (at % 3) + 1;
     }
+    return true;
   },
 
   nextCell(_loader, status) {
@@ -105,6 +112,10 @@ export const swapScratch: SwapMachine = {
     }
   },
 };
+
+function coarsestAlign(loader: Loader): number {
+  return Math.max(loader.primary.area.align, loader.secondary.area.align, loader.scratchArea().align);
+}
 
 /** True when the primary trailer alone proves that the chunk which kept its status in scratch is finished. */
 function pastFirstChunk(loader: Loader, primary: TrailerState): boolean {
@@ -239,6 +250,7 @@ function chunkCount(loader: Loader, size: number): number {
 }
 
 function exchange(loader: Loader, status: SwapStatus, first: number, size: number): void {
+  const { config } = loader;
   const primary = loader.primary.area;
   const secondary = loader.secondary.area;
   const scratch = loader.scratchArea();
@@ -246,11 +258,12 @@ function exchange(loader: Loader, status: SwapStatus, first: number, size: numbe
   const off = loader.sectorOff(PRIMARY, first);
   const trailerOff = loader.sectorOff(PRIMARY, firstTrailerSector(loader, PRIMARY, trailer));
 
-  let copied = size;
+  let reach = size;
   if (off + size > trailerOff) {
     // The chunk reaches the trailer: copy image bytes only, and no more than fit below the trailer in scratch.
-    copied = Math.min((primary.size - off - trailer) >>> 0, statusOffset(loader, scratch));
+    reach = Math.min((primary.size - off - trailer) >>> 0, statusOffset(loader, scratch));
   }
+  const copied = config.profile === "safe" ? alignDown(reach, coarsestAlign(loader)) : reach;
   status.useScratch = status.idx === 1 && copied !== size;
 
   if (status.state === 1) {
@@ -284,7 +297,7 @@ function exchange(loader: Loader, status: SwapStatus, first: number, size: numbe
     assertThat(loader.copyRegion(scratch, primary, 0, off, copied), "copy");
     const statusWasInScratch = status.useScratch;
     if (statusWasInScratch) {
-      moveStatusToPrimary(loader, status, off + copied);
+      moveStatusToPrimary(loader, status, off + reach);
     }
     status.useScratch = false;
     writeStatus(loader, swapScratch, status);

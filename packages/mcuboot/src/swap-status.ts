@@ -31,7 +31,8 @@ export interface UpgradeMode {
 /** A mode that keeps both images and can be resumed. */
 export interface SwapMachine extends UpgradeMode {
   statusSource(loader: Loader): SwapStatus["source"];
-  readStatusCells(loader: Loader, area: FlashArea, status: SwapStatus): void;
+  /** Finds how far an interrupted swap came; false when a status cell lies outside the area. */
+  readStatusCells(loader: Loader, area: FlashArea, status: SwapStatus): boolean;
   /** Offset of the next status cell, in cells. */
   nextCell(loader: Loader, status: SwapStatus): number;
   swap(loader: Loader, status: SwapStatus, size: number): void;
@@ -132,15 +133,18 @@ export function initStatus(loader: Loader, area: FlashArea, status: SwapStatus):
   assertThat(writeMagic(config, flash, area), "magic write");
 }
 
-/** Finds out whether a swap was interrupted, and where. */
-export function readStatus(loader: Loader, machine: SwapMachine, status: SwapStatus): void {
+/** Finds out whether a swap was interrupted, and where; false when the status cannot be read. */
+export function readStatus(loader: Loader, machine: SwapMachine, status: SwapStatus): boolean {
   status.source = machine.statusSource(loader);
   if (status.source === "none") {
-    return;
+    return true;
   }
   const area = status.source === "scratch" ? loader.scratchArea() : loader.primary.area;
-  machine.readStatusCells(loader, area, status);
+  if (!machine.readStatusCells(loader, area, status)) {
+    return false;
+  }
   status.swapType = readSwapInfoType(loader.config, loader.flash, area);
+  return true;
 }
 
 /** move and offset: a swap is under way when the primary has an unfinished trailer and the request is gone. */
@@ -151,10 +155,14 @@ export function sourceOfTwoSlots(loader: Loader): SwapStatus["source"] {
   return primary.magic === "good" && primary.copyDone === "unset" && secondary.magic !== "good" ? "primary" : "none";
 }
 
-/** The last written status cell, counted from 1; 0 when there is none. */
-export function lastStatusCell(loader: Loader, area: FlashArea): number {
+/** The last written status cell, counted from 1; 0 when there is none, nothing when a cell cannot be read. */
+export function lastStatusCell(loader: Loader, area: FlashArea): number | undefined {
   for (let cell = statusCells(loader, area); cell > 0; cell--) {
-    if (statusCell(loader, area, cell - 1) !== 0xff) {
+    const value = statusCell(loader, area, cell - 1);
+    if (value === undefined) {
+      return undefined;
+    }
+    if (value !== 0xff) {
       return cell;
     }
   }

@@ -62,6 +62,9 @@ function perform(run: Run, step: Step): { outcome: string[]; ops: string[] } {
           differ(ops, field, counted[field as keyof typeof counted], want);
         }
       }
+      if (expect.misaligned !== undefined) {
+        differ(ops, "misaligned", result.ops.misaligned, expect.misaligned);
+      }
       if (expect.ops !== undefined) {
         differ(ops, "rewrites", result.ops.rewrites, expect.rewrites ?? 0);
       }

@@ -57,6 +57,7 @@ export interface ExpectedStep extends ExpectedState {
   readonly hdr?: ExpectedHeader;
   readonly swapTypeBefore?: string;
   readonly rewrites?: number;
+  readonly misaligned?: number;
   readonly cutOp?: OperationRecord | null;
   readonly ops?: Readonly<Record<"total" | "writes" | "erases" | "bytesWritten" | "bytesErased", number>>;
 }
