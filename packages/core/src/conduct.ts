@@ -193,6 +193,7 @@ export function judgementOf(rollout: Rollout, judge: Judge, now: Instant): Judge
     soakMin: rollout.soakMin,
     soakMax: rollout.soakMax,
     target: rollout.stages.slice(0, rollout.stage + 1).reduce((sum, open) => sum + open.size, 0),
+    minDevices: rollout.plan.minDevices,
     representative: rollout.representative,
     overrides: rollout.overrides,
   });

@@ -18,6 +18,11 @@ export interface Criterion {
   readonly metric: string;
   readonly min?: number;
   readonly max?: number;
+  /** Worsening to exclude before a stage passes; from the harm budget when left out. */
+  readonly margin?: number;
+  /** For a metric that devices report: which direction is a regression, and the scale it is compared on. */
+  readonly worse?: "higher" | "lower";
+  readonly scale?: "ln" | "raw";
   /** Smallest number of devices for a verdict. */
   readonly minSample: number;
   /** What a device without data counts as. Silence is not health: the default is `fail`. */
@@ -58,6 +63,12 @@ export interface Plan {
   /** Share of a stage that must be settled before it may pass. */
   readonly resolvedMin: number;
   readonly gates: readonly Criterion[];
+  /** False-halt probability of the whole rollout (R24). */
+  readonly alpha: number;
+  /** Devices the operator can afford to harm in the next stage, as a share of the population (evidence.md 3.7). */
+  readonly harmBudget: number;
+  /** Started devices below which nothing passes. */
+  readonly minDevices: number;
 }
 
 /** Members of each stage when `population` devices take part: cumulative counts, the rule of R5 and R9. */
@@ -146,9 +157,6 @@ export function checkPlan(plan: Plan): Plan {
       fail("gate-twice", `${where}: stands twice`);
     }
     metrics.add(gate.metric);
-    if (gate.min === undefined && gate.max === undefined) {
-      fail("gate-bound", `${where}: needs min or max`);
-    }
     if (!(gate.weight > 0)) {
       fail("gate-weight", `${where}.weight: must be above 0`);
     }

@@ -35,6 +35,15 @@ export interface GateReading {
   readonly control: { readonly devices: number; readonly events: number; readonly exposure_h: number; readonly estimate: number | null } | null;
   readonly bound: string;
   readonly reason: string;
+  /** The statistics behind it; absent for a fixed bound. Logs are natural. */
+  readonly evidence?: {
+    readonly lnEHalt: number;
+    readonly haltAt: number;
+    readonly lnEPass: number;
+    readonly passAt: number;
+    readonly margin: number;
+    readonly effect: { readonly estimate: number | null; readonly lower: number | null; readonly upper: number | null };
+  };
 }
 
 export interface Judgement {
@@ -55,6 +64,7 @@ export interface JudgeContext {
   readonly soakMax: Millis;
   /** Members of all open stages. */
   readonly target: number;
+  readonly minDevices: number;
   readonly representative: "yes" | "warn" | "no";
   /** Gates an operator has overridden in this rollout (R32): shown, but they no longer fail it. */
   readonly overrides: readonly string[];

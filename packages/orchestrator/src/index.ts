@@ -3,6 +3,7 @@ export * from "./audit.ts";
 export * from "./conductor.ts";
 export type * from "./dispatch.ts";
 export * from "./entry.ts";
+export * from "./gates.ts";
 export * from "./host.ts";
 export * from "./inventory.ts";
 export * from "./judge.ts";

@@ -10,7 +10,7 @@ interface StageTally {
   crashed: number;
 }
 
-interface Tallies {
+export interface Tallies {
   readonly gates: readonly Criterion[];
   readonly stages: StageTally[];
   /** Members counted as bad, crashed: one device counts once (R28). */

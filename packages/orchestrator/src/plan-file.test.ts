@@ -15,7 +15,7 @@ describe("a plan file", () => {
     ["no gates (R14)", "version: 1\n", /gates: a plan without success criteria does not start/],
     ["empty gates (R14)", "gates: {}\n", /plan without success criteria/],
     ["unknown field", "gates: default\nstagess: []\n", /stagess/],
-    ["unknown metric", "gates: {happiness: {min: 1}}\n", /gates\.happiness: unknown metric; this version judges boot-confirmation/],
+    ["unknown metric", "gates: {happiness: {min: 1}}\n", /gates\.happiness: unknown metric; there are boot-confirmation/],
     ["wrong type", "gates: default\nstages: 12\n", /stages: /],
     ["empty stages", "gates: default\nstages: []\n", /at least one stage/],
     ["0 %", 'gates: default\nstages: ["0%", "100%"]\n', /0 % is not above 0/],

@@ -71,20 +71,30 @@ const stage = z.union([
   }),
 ]);
 
-/** Criteria this version can judge, with the bounds used when a plan names only the metric. */
-const metrics: Readonly<Record<string, { readonly min?: number; readonly max?: number }>> = {
-  "boot-confirmation": { min: 0.95 },
+/** Criteria by metric, with what holds when a plan names only the metric. Weights: evidence.md 3.5. */
+const metrics: Readonly<Record<string, Partial<Criterion>>> = {
+  "boot-confirmation": { min: 0.995, weight: 0.4 },
+  "crash-rate": { weight: 0.3 },
+  silence: { weight: 0.1 },
+  "battery-drain": { weight: 0.2, worse: "higher", scale: "ln", missingData: "ignore" },
+  "connectivity-uptime": { weight: 0.1, worse: "lower", scale: "raw" },
   "crash-free-devices": { min: 0.95 },
 };
+
+/** What `gates: default` stands for. */
+const defaultGates = ["boot-confirmation", "crash-rate", "silence", "battery-drain"];
 
 const criterion = z.strictObject({
   min: share.optional(),
   max: share.optional(),
+  margin: share.optional(),
+  worse: z.enum(["higher", "lower"]).optional(),
+  scale: z.enum(["ln", "raw"]).optional(),
   minSample: z.int().min(1).default(5),
-  missingData: z.enum(["fail", "hold", "ignore"]).default("fail"),
+  missingData: z.enum(["fail", "hold", "ignore"]).optional(),
   critical: z.boolean().default(false),
   dryRun: z.boolean().default(false),
-  weight: z.number().positive().default(1),
+  weight: z.number().positive().optional(),
 });
 
 const noGates =
@@ -97,7 +107,7 @@ function expand(data: unknown): unknown {
   }
   const plan: Record<string, unknown> = { ...data };
   if (plan["gates"] === "default") {
-    plan["gates"] = Object.fromEntries(Object.keys(metrics).map((metric) => [metric, null]));
+    plan["gates"] = Object.fromEntries(defaultGates.map((metric) => [metric, null]));
   }
   if (typeof plan["soak"] === "string") {
     plan["soak"] = { min: plan["soak"] };
@@ -137,6 +147,9 @@ const planShape = z.strictObject({
   gates: z.record(z.string(), criterion.nullable(), {
     error: (issue) => (issue.input === undefined ? noGates : undefined),
   }),
+  alpha: share.refine((alpha) => alpha > 0 && alpha <= 0.5, "must be above 0 and at most 0.5").default(0.05),
+  harmBudget: share.refine((budget) => budget > 0, "must be above 0").default(0.005),
+  minDevices: z.int().min(1).max(10_000).default(20),
 });
 
 /** Plan data from anything JSON-like. Throws `plan/...` naming the field. */
@@ -158,6 +171,9 @@ export function planFromData(data: unknown, source = "plan"): Plan {
     silence: shape.silence,
     resolvedMin: shape.resolvedMin,
     gates,
+    alpha: shape.alpha,
+    harmBudget: shape.harmBudget,
+    minDevices: shape.minDevices,
   });
 }
 
@@ -167,13 +183,19 @@ export function parsePlan(text: string, source = "plan"): Plan {
 }
 
 function criterionOf(metric: string, given: z.output<typeof criterion>): Criterion {
-  const known = metrics[metric];
+  const custom = metric.startsWith("metric:");
+  const known = metrics[metric] ?? (custom ? {} : undefined);
   if (known === undefined) {
-    throw new CoalmineError("plan/metric", `gates.${metric}: unknown metric; this version judges ${Object.keys(metrics).join(", ")}`);
+    throw new CoalmineError(
+      "plan/metric",
+      `gates.${metric}: unknown metric; there are ${Object.keys(metrics).join(", ")}, and metric:NAME for a number that devices report`,
+    );
   }
-  const { min, max, ...rest } = given;
-  const bounds = min === undefined && max === undefined ? known : { ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) };
-  return { metric, ...bounds, ...rest };
+  if (custom && given.worse === undefined) {
+    throw new CoalmineError("plan/metric", `gates.${metric}.worse: say whether "higher" or "lower" is a regression`);
+  }
+  const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<Criterion>;
+  return { missingData: "fail", weight: 0.1, minSample: 5, critical: false, dryRun: false, ...known, ...said, metric };
 }
 
 function stageOf(entry: z.output<typeof stage>, index: number, source: string): StageSpec {

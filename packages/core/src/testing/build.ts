@@ -30,6 +30,9 @@ export function aPlan(change: Partial<Plan> = {}): Plan {
     silence: { floor: Minutes(15), intervals: 3 },
     resolvedMin: 0.95,
     gates: [{ metric: "boot-confirmation", min: 0.9, minSample: 1, missingData: "fail", critical: false, dryRun: false, weight: 1 }],
+    alpha: 0.05,
+    harmBudget: 0.05,
+    minDevices: 1,
     ...change,
   });
 }
