@@ -144,6 +144,15 @@ describe("trouble", () => {
     expect(fleet.stats).toMatchObject({ losses: 20, resent: 60, dropped: 0 });
   });
 
+  test("a board that sends again what it holds when its link comes up does not double what is on its way", async () => {
+    const board: ScriptedBoard = scriptedBoard("dev-1");
+    const held = beat(board);
+    board.react = (input) => (input.kind === "power-on" || (input.kind === "link" && input.up) ? [held] : []);
+    const { broker, fleet } = await setUp({ boards: [board] });
+    await fleet.until(() => fleet.stats.acknowledged === 1);
+    expect(reportsOf(broker)).toEqual([0]);
+  });
+
   test("a full outbox loses old heartbeats and says so; the newest reports arrive in order", async () => {
     const board: ScriptedBoard = scriptedBoard("dev-1", (input) => (input.kind === "power-on" ? Array.from({ length: 100 }, () => beat(board)) : []));
     const { broker, fleet } = await setUp({ boards: [board] });
@@ -193,7 +202,7 @@ describe("trouble", () => {
 describe("the network model", () => {
   test("holds messages back, doubles them and loses them by what it draws", async () => {
     const board: ScriptedBoard = scriptedBoard("dev-1", (input) => (input.kind === "link" && input.up ? [beat(board), beat(board), beat(board)] : []));
-    const arrivals: readonly (readonly number[])[] = [[20_000], [0, 5_000], []];
+    const arrivals: readonly (readonly number[])[] = [[20_000], [0, 0], []];
     const { broker, fleet } = await setUp({ boards: [board], fleet: { network: { arrivals: (_id, _message, nth) => arrivals[nth - 1] ?? [0] } } });
     await fleet.until(() => fleet.stats.acknowledged === 3);
     expect(reportsOf(broker)).toEqual([1, 1, 0]);

@@ -45,6 +45,8 @@ interface Delayed<B> {
   /** What the device sends, or what reaches it. */
   readonly effect?: DeviceEffect;
   readonly input?: DeviceInput;
+  /** The network's duplicate of a message. */
+  readonly copy?: true;
 }
 
 /** Real milliseconds of device work before sockets get a turn. */
@@ -192,11 +194,12 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
     const { connection } = delayed;
     const now = clock.now();
     connection[message] += 1;
-    for (const delay of network.arrivals(connection.id, message, connection[message], now)) {
+    for (const [index, delay] of network.arrivals(connection.id, message, connection[message], now).entries()) {
+      const arriving: Delayed<B> = index === 0 ? delayed : { ...delayed, copy: true };
       if (delay <= 0) {
-        this.item(delayed);
+        this.item(arriving);
       } else {
-        this.#world.post(instant(now + delay), delayed);
+        this.#world.post(instant(now + delay), arriving);
         this.#arm();
       }
     }
@@ -210,11 +213,11 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
   }
 
   /** A message got through (called by the world for those that were held back). */
-  item({ connection, effect, input }: Delayed<B>): void {
+  item({ connection, effect, input, copy }: Delayed<B>): void {
     if (input !== undefined) {
       this.#input(connection, input);
     } else if (effect?.kind === "report") {
-      this.#sessions.post(connection, effect.report);
+      this.#sessions.post(connection, effect.report, copy === true);
     } else if (effect?.kind === "request") {
       this.#sessions.ask(connection, effect.request);
     }

@@ -33,6 +33,11 @@ export const outboxMax = 64;
 /** Reports in flight at once on one connection. */
 export const windowMax = 8;
 
+/** True when this very report is on its way already: a board sends again what it holds when its link comes up. */
+export function isPosted(outbox: readonly Posted[], { boot, sequence }: Report): boolean {
+  return outbox.some(({ report }) => report.sequence === sequence && report.boot === boot);
+}
+
 /**
  * Adds a report to a device's outbox. A full one drops the oldest heartbeat that is not in flight, else the oldest
  * report that is not: newer state is worth more, and a board's storage is small. Returns how many were dropped.

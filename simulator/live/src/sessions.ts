@@ -24,7 +24,7 @@ import {
 import type { BrokerAddress } from "./address.ts";
 import { backoff } from "./backoff.ts";
 import { type Connection, nextPacketId, Phase } from "./connection.ts";
-import { type Asked, InFlight, post, posted, type Posted, settle, windowMax } from "./outbox.ts";
+import { type Asked, InFlight, isPosted, post, posted, type Posted, settle, windowMax } from "./outbox.ts";
 import { DeviceSocket, type SocketOwner } from "./socket.ts";
 import type { LiveStats } from "./stats.ts";
 import { disconnect, PacketType, pingRequest, readPublish, takePackets, writeConnect, writePuback, writePublish, writeSubscribe } from "./wire.ts";
@@ -95,8 +95,11 @@ export class Sessions<B> implements SocketOwner<Connection<B>> {
     return this.#inFlight.oldest(performance.now() - patience)?.sentAt ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Publishes a report, now or when the connection allows. */
-  post(connection: Connection<B>, report: Report): void {
+  /** Publishes a report, now or when the connection allows. One that is on its way already is not, unless it is a `copy`. */
+  post(connection: Connection<B>, report: Report, copy: boolean): void {
+    if (!copy && connection.outbox !== null && isPosted(connection.outbox, report)) {
+      return;
+    }
     this.#stats.reports += 1;
     connection.outbox ??= [];
     this.#stats.dropped += post(connection.outbox, posted(report));
