@@ -67,6 +67,8 @@ export function buildImage(input: ImageInput): Uint8Array {
     version: input.version,
   };
   const signed = new Uint8Array(headerSize + payload.length + protectedArea.length);
+  // Padding looks like erased flash, as imgtool writes it.
+  signed.fill(0xff, HEADER_BYTES, headerSize);
   signed.set(encodeHeader(header));
   signed.set(payload, headerSize);
   signed.set(protectedArea, headerSize + payload.length);
