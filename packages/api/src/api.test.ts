@@ -14,7 +14,7 @@ describe("devices", () => {
     expect((second.body["devices"] as { id: string }[]).map(({ id }) => id)).toEqual(["d4", "x1"]);
     expect(second.body["next"]).toBe(null);
     for (const query of ["hardware=revB", "version=0.9.0", "text=x"]) {
-      expect((await site.call("GET", `/devices?${query}`)).body, query).toMatchObject({ total: 1 });
+      expect({ query, ...(await site.call("GET", `/devices?${query}`)).body }).toMatchObject({ query, total: 1 });
     }
   });
 

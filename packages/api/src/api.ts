@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import swagger from "@fastify/swagger";
+import { CoalmineError } from "@coalmine/core";
 import type { AuditFeed, ArtifactStore, Clock, EventLog, Host } from "@coalmine/orchestrator";
+import swagger from "@fastify/swagger";
 import { fastify, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, type ZodTypeProvider } from "fastify-type-provider-zod";
 import type { ApiContext } from "./context.ts";
@@ -44,11 +45,17 @@ export const bodyBytesMax = 1024 * 1024;
  * Every error is `{error: {code, message}}` with the code of the CoalmineError; 5xx other than 503 are bugs.
  */
 export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
+  const onError = errorHandler(options.onBug ?? (() => undefined));
   const app = fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: 60_000,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 128 },
+    // A URL that cannot be decoded never reaches a route or a hook.
+    frameworkErrors: (error, request, reply) => {
+      reply.headers(securityHeaders);
+      onError(error, request, reply);
+    },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket) => {
       if (error.code !== "ECONNRESET" && socket.writable) {
         const body = JSON.stringify(reportOf("http/malformed", "the request is not HTTP as it should be"));
@@ -62,7 +69,7 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
   app.setValidatorCompiler(validatorCompiler as never);
   // Answers are built field by field and tested against their schemas; checking them again here could only turn them into errors.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  app.setErrorHandler(errorHandler(options.onBug ?? (() => undefined)));
+  app.setErrorHandler(onError);
   app.setNotFoundHandler((request, reply) => {
     reply.code(404).send(reportOf("http/no-route", `there is no ${request.method} ${request.url.split("?")[0]}; /openapi.json lists what there is`));
   });
@@ -71,7 +78,7 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
   const parseJson = app.getDefaultJsonParser("error", "error");
   app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
     rawBodies.set(request, body as string);
-    void parseJson(request, body as string, done);
+    void parseJson(request, body as string, (error, value) => done(error === null ? null : jsonTrouble(body as string), value));
   });
   guard(app, { token: options.token, hosts: options.hosts, requestsPerSecond: options.requestsPerSecond ?? 200 });
   idempotency(app);
@@ -92,4 +99,14 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
     }
   });
   return app;
+}
+
+/** What is wrong with a JSON body that the parser refused. */
+function jsonTrouble(body: string): CoalmineError {
+  try {
+    JSON.parse(body);
+  } catch (error) {
+    return new CoalmineError("api/bad-json", body === "" ? "body: is empty" : `body: ${(error as Error).message}`);
+  }
+  return new CoalmineError("api/bad-json", "body: a property may not be named __proto__, nor constructor.prototype");
 }

@@ -36,14 +36,14 @@ const rows: readonly (readonly [string, "GET" | "POST" | "PUT", string, unknown,
   ["broken percent encoding", "GET", "/devices/%E0%A4%A", undefined, 400, /./],
   ["a rollout id of NUL", "GET", "/rollouts/%00", undefined, 400, /rollout id/],
   ["no body", "POST", "/cohorts", undefined, 400, /body/],
-  ["a body that is no JSON", "POST", "/cohorts", "{", 400, /./],
+  ["a body that is no JSON", "POST", "/cohorts", "{", 400, /position 1/],
   ["a body of null", "POST", "/cohorts", "null", 400, /body/],
   ["a body of a number", "POST", "/rollouts", "1e999", 400, /body/],
   ["a body 100,000 arrays deep", "POST", "/rollouts", deep, 400, /body/],
   ["a plan 100,000 arrays deep", "POST", "/rollouts", `{"release":"1.1.0","by":"a","plan":{"gates":${deep}}}`, 400, /gates/],
-  ["__proto__", "POST", "/cohorts", '{"__proto__":{"by":"x"},"name":"a","selector":{}}', 400, /prototype/],
+  ["__proto__", "POST", "/cohorts", '{"__proto__":{"by":"x"},"name":"a","selector":{}}', 400, /__proto__/],
   ["constructor.prototype", "POST", "/cohorts", '{"constructor":{"prototype":{"by":"x"}},"name":"a","selector":{}}', 400, /prototype/],
-  ["__proto__ as an attribute", "POST", "/cohorts", '{"name":"a","selector":{"attributes":{"__proto__":"x"}},"by":"a"}', 400, /prototype/],
+  ["__proto__ as an attribute", "POST", "/cohorts", '{"name":"a","selector":{"attributes":{"__proto__":"x"}},"by":"a"}', 400, /__proto__/],
   ["an unknown field", "POST", "/cohorts", { name: "a", selector: {}, surprise: 1, ...authority }, 400, /surprise/],
   ["a wrong type", "POST", "/cohorts", { name: 7, selector: {}, ...authority }, 400, /body\.name/],
   ["nobody", "POST", "/cohorts", { name: "a", selector: {}, by: " ", reason: "" }, 400, /body\.by/],
@@ -83,7 +83,7 @@ describe("bad input", () => {
       given !== undefined && typeof given === "object" && given["content-type"] !== undefined
         ? await site.call(method, url, { headers: { "content-type": given["content-type"] }, body: "by=x&reason=y" })
         : await site.call(method, url, { body, ...(type === undefined ? {} : { headers: type }) });
-    expect([answer.status, answer.text.slice(0, 400)]).toEqual([status, expect.stringMatching(message)]);
+    expect([answer.status, answer.body.error?.message]).toEqual([status, expect.stringMatching(message)]);
     expect(Object.keys(answer.body)).toEqual(["error"]);
     expect(answer.body.error).toEqual({ code: expect.stringMatching(/^[a-z]+\/[a-z-]+$/) as string, message: expect.any(String) as string });
     expect(site.log.length).toBe(events);
@@ -97,7 +97,7 @@ describe("bad input", () => {
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...routes), body, async (url, value) => {
         const answer = await site.call("POST", url, { headers: { "content-type": "application/json" }, body: JSON.stringify(value) });
-        expect(answer.status, `${url} ${JSON.stringify(value)} ${answer.text}`).toBeLessThan(500);
+        expect(answer.status).toBeLessThan(500);
       }),
       { numRuns: 300 },
     );
@@ -110,7 +110,7 @@ describe("bad input", () => {
       fc.asyncProperty(fc.constantFrom(...urls), fc.array(fc.tuple(key, fc.string({ unit: "binary" })), { maxLength: 4 }), async (url, pairs) => {
         const query = pairs.map(([name, value]) => `${name}=${encodeURIComponent(value.toWellFormed())}`).join("&");
         const answer = await site.call("GET", `${url}?${query}`);
-        expect(answer.status, `${url}?${query} ${answer.text}`).toBeLessThan(500);
+        expect(answer.status).toBeLessThan(500);
       }),
       { numRuns: 200 },
     );
@@ -122,17 +122,17 @@ describe("who may ask", () => {
     const guarded = await new Site({ hosts: loopbackHosts }).fleet(1);
     const ask = (host: string) => guarded.call("GET", "/devices", { headers: { host } });
     for (const host of ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST"]) {
-      expect((await ask(host)).status, host).toBe(200);
+      expect([host, (await ask(host)).status]).toEqual([host, 200]);
     }
     for (const host of ["evil.example", "127.0.0.1.evil.example", "localhost.evil:80", "a@localhost"]) {
-      expect((await ask(host)).body.error?.code, host).toBe("api/host");
+      expect([host, (await ask(host)).body.error?.code]).toEqual([host, "api/host"]);
     }
   });
 
   test("a page of another site can order nothing", async () => {
     const halt = (headers: Record<string, string>) => site.call("POST", "/rollouts/r1/halt", { headers, body: authority });
     for (const headers of [{ origin: "https://evil.example" }, { origin: "null" }, { "sec-fetch-site": "cross-site" }, { origin: "http://localhost:9" }]) {
-      expect((await halt(headers)).body.error?.code, JSON.stringify(headers)).toBe("api/origin");
+      expect([headers, (await halt(headers)).body.error?.code]).toEqual([headers, "api/origin"]);
     }
     expect((await halt({ origin: "http://localhost", "sec-fetch-site": "same-origin" })).status).toBe(200);
   });
@@ -146,7 +146,7 @@ describe("who may ask", () => {
     expect((await ask("Bearer s3cret-token")).status).toBe(200);
     for (const wrong of ["Bearer s3cret-tokem", "Bearer ", "Basic s3cret-token", "s3cret-token"]) {
       const answer = await ask(wrong);
-      expect([answer.status, answer.headers["www-authenticate"]], wrong).toEqual([401, "Bearer"]);
+      expect([wrong, answer.status, answer.headers["www-authenticate"]]).toEqual([wrong, 401, "Bearer"]);
     }
     const later = await Promise.all(Array.from({ length: 12 }, () => ask("Bearer guess")));
     expect(later.at(-1)?.status).toBe(429);
@@ -163,9 +163,9 @@ describe("who may ask", () => {
   test("every answer carries the security headers, errors too", async () => {
     for (const url of ["/devices", "/nowhere", "/devices?limit=x", "/healthz"]) {
       const { headers } = await site.call("GET", url);
-      expect(headers, url).toMatchObject({ "x-content-type-options": "nosniff", "cache-control": "no-store", "x-frame-options": "DENY" });
-      expect(headers["content-security-policy"], url).toMatch(/default-src 'self'.*frame-ancestors 'none'/);
-      expect(headers["access-control-allow-origin"], url).toBe(undefined);
+      expect({ url, ...headers }).toMatchObject({ url, "x-content-type-options": "nosniff", "cache-control": "no-store", "x-frame-options": "DENY" });
+      expect(headers["content-security-policy"]).toMatch(/default-src 'self'.*frame-ancestors 'none'/);
+      expect(headers["access-control-allow-origin"]).toBe(undefined);
     }
   });
 });

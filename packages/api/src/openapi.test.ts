@@ -21,7 +21,7 @@ describe("the description of the API", () => {
     }
     for (const [path, methods] of Object.entries(paths)) {
       for (const [method, operation] of Object.entries(methods)) {
-        expect(operation.summary, `${method} ${path}`).toBeTruthy();
+        expect([method, path, operation.summary]).toEqual([method, path, expect.stringMatching(/./)]);
       }
     }
     expect(Object.keys(paths["/rollouts/{id}/resume"]?.["post"]?.responses ?? {})).toEqual(expect.arrayContaining(["200", "409", "412", "428"]));
@@ -57,7 +57,7 @@ describe("the description of the API", () => {
     for (const [url, shape] of shapes) {
       const { body } = await site.call("GET", url);
       const result = strict(shape).safeParse(body);
-      expect(result.error?.issues ?? [], url).toEqual([]);
+      expect([url, result.error?.issues]).toEqual([url, undefined]);
     }
     const planned = await site.call("POST", "/rollouts/plan", { body: { release: "1.1.0", plan, selector: { ids: [] } } });
     expect(schemas.failure.safeParse(planned.body).success).toBe(true);

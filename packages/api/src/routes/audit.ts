@@ -21,7 +21,7 @@ export function auditRoutes(app: ZodApp, { log, verify }: ApiContext): void {
         throw new CoalmineError("api/bad-query", "query.after and query.before exclude each other");
       }
       const filter = { limit, device, rollout, types: typeof type === "string" ? [type] : type, brief: brief === "true" };
-      return (after === undefined ? auditBefore(log, { ...filter, before }) : auditAfter(log, { ...filter, after })) as never;
+      return after === undefined ? auditBefore(log, { ...filter, before }) : auditAfter(log, { ...filter, after });
     },
   );
 

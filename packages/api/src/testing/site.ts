@@ -77,7 +77,7 @@ export class Site {
       method,
       url,
       headers: { host: "localhost", ...(json ? { "content-type": "application/json" } : {}), ...headers },
-      ...(body === undefined ? {} : { payload: json ? JSON.stringify(body) : body instanceof Uint8Array ? Buffer.from(body) : body as string }),
+      ...(body === undefined ? {} : { payload: body instanceof Uint8Array ? Buffer.from(body) : typeof body === "string" ? body : JSON.stringify(body) }),
     });
     const type = String(answer.headers["content-type"] ?? "");
     return { status: answer.statusCode, headers: answer.headers, text: answer.body, body: (type.includes("json") && answer.body !== "" ? JSON.parse(answer.body) : {}) as Answer["body"] };
