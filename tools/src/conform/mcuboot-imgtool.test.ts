@@ -41,7 +41,7 @@ function signed(key: KeyObject, ...options: string[]): Uint8Array {
     "sign", "--key", pem, "--header-size", "0x200", "--pad-header", "--slot-size", "0x8000", "--align", "8", "--version", "1.2.3+4",
     ...options, file("payload.bin", PAYLOAD), out,
   );
-  expect(existsSync(out), text).toBe(true);
+  expect(existsSync(out), `${text}`).toBe(true);
   return new Uint8Array(readFileSync(out));
 }
 
@@ -66,7 +66,7 @@ withImgtool.each(KEYS)("imgtool verifies an image that we sign with %s", (_, mak
   const pem = file("key.pem", key.export({ type: "pkcs8", format: "pem" }));
   const { status, text } = run("verify", "--key", pem, file("ours.bin", image));
   expect(text).toContain("1.2.3+4");
-  expect(status, text).toBe(0);
+  expect(status, `${text}`).toBe(0);
   const damaged = image.slice();
   damaged[1000] = (damaged[1000] ?? 0) ^ 1;
   expect(run("verify", "--key", pem, file("damaged.bin", damaged)).status).not.toBe(0);
