@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs one scenario over one transport and answers in the same form for all of them.
 import { after, CoalmineError, type DeviceId, isActive, type Instant, Minutes } from "@coalmine/core";
-import { createDevice, step } from "@coalmine/device";
+import { createDevice, createShared, step } from "@coalmine/device";
 import { parseScenario, type Scenario } from "@coalmine/fleet";
-import { boundJudge, type EventLog, planFromData, type RolloutSummary } from "@coalmine/orchestrator";
+import { type EventLog, planFromData, planJudge, type RolloutSummary } from "@coalmine/orchestrator";
 import { type Checked, checkExpectations, type FaultTarget, planFaults, prepare, runScenario, scenarioStart } from "@coalmine/site";
 import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
-import { Network } from "@coalmine/world";
+import { draw, Network } from "@coalmine/world";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -70,10 +70,13 @@ async function inVirtualTime(options: SimOptions): Promise<Outcome> {
   const kills = scenario.faults.some((fault) => fault.kind === "orchestrator-kill");
   const result = await runScenario({
     scenario,
-    judge: boundJudge,
+    judge: planJudge,
     log: traced(memoryEventLog({ keep: kills }), options.trace),
     artifacts: memoryArtifactStore(),
-    boards: (seed) => ({ make: (description) => createDevice(description, seed), step }),
+    boards: (seed) => {
+      const shared = createShared(draw);
+      return { make: (description) => createDevice(description, seed, shared), step };
+    },
     devices: options.devices,
     seed: options.seed,
     progress: (site, rollouts) => options.progress?.(site.now, rollouts),

@@ -5,7 +5,7 @@
 // S2. Entries are appended before the effects that follow from them are sent, as on a real host.
 // S3. Everything happens in the order of (time, sequence): the same seed gives the same log.
 import { type DeviceId, type Instant, type Judge, Milliseconds, type Millis, after, Seconds } from "@coalmine/core";
-import { type Board, type DeviceDescription, type DeviceEffect, type DeviceInput } from "@coalmine/device";
+import type { Device, DeviceDescription, DeviceEffect, DeviceInput } from "@coalmine/device";
 import { type ArtifactStore, Conductor, type EventLog, type Outcome } from "@coalmine/orchestrator";
 import type { BlockAnswer, BlockRequest, Command, Report } from "@coalmine/protocol";
 import { Network, World } from "@coalmine/world";
@@ -21,8 +21,8 @@ type Item =
 
 /** How a device of some kind is made and stepped; simulator/device's own functions as a rule. */
 export interface Boards {
-  readonly make: (description: DeviceDescription) => Board;
-  readonly step: (board: Board, input: DeviceInput, now: Instant) => readonly DeviceEffect[];
+  readonly make: (description: DeviceDescription) => Device;
+  readonly step: (board: Device, input: DeviceInput, now: Instant) => readonly DeviceEffect[];
 }
 
 export interface SiteOptions {
@@ -48,7 +48,7 @@ interface Counts {
 export class VirtualSite {
   readonly world: World<Item>;
   readonly network: Network;
-  readonly boards: readonly Board[];
+  readonly boards: readonly Device[];
   readonly log: EventLog;
   conductor: Conductor;
   readonly #options: SiteOptions;
@@ -190,7 +190,7 @@ export class VirtualSite {
 
   #step(device: number, input: DeviceInput): void {
     const { now } = this.world;
-    for (const effect of this.#options.boards.step(this.boards[device] as Board, input, now)) {
+    for (const effect of this.#options.boards.step(this.boards[device] as Device, input, now)) {
       switch (effect.kind) {
         case "wake":
           this.world.setTimer(device, effect.at);
