@@ -71,7 +71,7 @@ export function modeFacts(config: Pick<BootConfig, "mode" | "xipRevert">): ModeF
     case "overwrite":
       return { keepsRollbackImage: false, swapBackWorks: false, revertWorks: false, uploadOffset: "first-sector", uploadDuringTrialHarms: false };
     case "direct-xip":
-      return { keepsRollbackImage: true, swapBackWorks: false, revertWorks: config.xipRevert, uploadOffset: "first-sector", uploadDuringTrialHarms: true };
+      return { keepsRollbackImage: true, swapBackWorks: false, revertWorks: config.xipRevert, uploadOffset: "first-sector", uploadDuringTrialHarms: config.xipRevert };
   }
 }
 

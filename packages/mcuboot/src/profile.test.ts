@@ -7,6 +7,7 @@ import { boot } from "./boot.ts";
 import { slotCapacity, uploadOffset } from "./capacity.ts";
 import type { Profile, SwapMode } from "./config.ts";
 import { board, configFor, device, image } from "./testing/boards.ts";
+import { cutTrial } from "./testing/cut-trial.ts";
 
 function seen(result: BootResult): number | string {
   return result.outcome === "boot" ? (result.version?.major ?? 0) : result.outcome;
@@ -128,4 +129,15 @@ test("S8 swap-scratch, an image ending where the secondary cannot be written: ex
     expect([1, 2].map(() => seen(boot(config, flash)))).toEqual(profile === "exact" ? ["assert", "assert"] : [2, 2]);
     expect(most % 8 === 0).toBe(profile === "safe");
   }
+});
+
+test("on random layouts the safe profile survives every single and many double cuts, clean and torn", () => {
+  const seed = 5;
+  let cuts = 0;
+  for (let round = 0; round < 3; round++) {
+    const trial = cutTrial("safe", seed, round);
+    expect(trial?.bad ?? [], `seed ${seed}, round ${round}: ${trial?.setup}`).toEqual([]);
+    cuts += trial?.cuts ?? 0;
+  }
+  expect(cuts).toBeGreaterThan(300);
 });
