@@ -5,3 +5,6 @@ export { attributesOf } from "./description.ts";
 export type { Defect, DefectBehaviour, DefectFilter, DefectKind } from "./defect.ts";
 export type { SimProgram } from "./program.ts";
 export { programPayload, readProgram } from "./program.ts";
+export type { Device, DeviceShared, Draw, Phase } from "./device.ts";
+export { createDevice, createShared } from "./device.ts";
+export { cutApplication, step } from "./step.ts";

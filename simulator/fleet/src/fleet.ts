@@ -51,10 +51,9 @@ export function assembleFleet(spec: FleetSpec, key: SigningKey): Fleet {
   };
 }
 
-/** Id of the device with this index: the prefix and the index, padded so that ids sort as indexes do. */
+/** Id of the device with this index: the prefix and six digits, so that ids sort as indexes do whatever the fleet's size. */
 export function deviceIdAt(spec: FleetSpec, index: number): DeviceId {
-  const width = String(Math.max(spec.devices - 1, 9_999)).length;
-  return deviceId(`${spec.idPrefix}${String(index).padStart(width, "0")}`);
+  return deviceId(`${spec.idPrefix}${String(index).padStart(6, "0")}`);
 }
 
 /** One device of the fleet. Depends on the seed and the id alone, so a fleet with more devices begins with the same ones. */
