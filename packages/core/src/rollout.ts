@@ -71,7 +71,7 @@ export interface Index {
   /** (deadline, member) pairs; an entry may be early, never late. Only the one that `scheduled` names counts. */
   readonly deadlines: TimeHeap<number>;
   readonly scheduled: number[];
-  /** Evidence came in since the last verdict. */
+  /** Evidence against the release came in since the last verdict. */
   dirty: boolean;
 }
 
@@ -257,6 +257,8 @@ export function isQuiet(rollout: Rollout): boolean {
   );
 }
 
+const badNews: ReadonlySet<AssignmentState> = new Set(["failed", "reverted", "refused", "missing", "excused"]);
+
 /** Moves a member and tells the judge. The only place that changes a state. */
 export function move(rollout: Rollout, judge: Judge, member: Assignment, state: AssignmentState, at: Instant, reason: string): void {
   const from = member.state;
@@ -271,7 +273,8 @@ export function move(rollout: Rollout, judge: Judge, member: Assignment, state: 
   member.since = at;
   member.reason = reason;
   const index = indexOf(rollout);
-  index.dirty = true;
+  // Only bad news can halt, and a halt must not wait for the next tick; a pass can.
+  index.dirty ||= badNews.has(state);
   const observe = (observation: Observation): void => judge.observe(rollout.evidence, member, observation, at);
   if (from === "missing" && state !== "excused") {
     observe({ kind: "returned" });

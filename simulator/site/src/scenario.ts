@@ -76,6 +76,7 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
     }
   }
   const ids: RolloutId[] = [];
+  const ended = new Map<RolloutId, RolloutSummary>();
   for (const wanted of scenario.rollouts) {
     site.run(after(site.now, wanted.after));
     const { conductor } = site;
@@ -86,7 +87,7 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
       site.carryOut(createRelease(conductor, input, inspectRelease(conductor, input, [fleet.publicKey]), site.now));
     }
     const plan = planFromData(wanted.plan ?? scenario.plan, scenario.name);
-    freeMembers(site, ids);
+    freeMembers(site, ids, ended);
     const { id, outcome } = startRollout(conductor, { release: wanted.release, plan, seed, authority }, site.now);
     site.carryOut(outcome);
     ids.push(id);
@@ -95,7 +96,7 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
       run.progress?.(site, ids.map((known) => summarise(site.conductor.rollout(known))));
     }
   }
-  const rollouts = ids.map((id) => summarise(site.conductor.rollout(id)));
+  const rollouts = ids.map((id) => ended.get(id) ?? summarise(site.conductor.rollout(id)));
   const virtualSeconds = (site.now - scenarioStart) / 1_000;
   return {
     seed,
@@ -117,10 +118,11 @@ export function isOver(rollout: Rollout): boolean {
 }
 
 /** A stopped rollout keeps its members until somebody ends it; the next rollout of a scenario needs them. */
-function freeMembers(site: VirtualSite, ids: readonly RolloutId[]): void {
+function freeMembers(site: VirtualSite, ids: readonly RolloutId[], ended: Map<RolloutId, RolloutSummary>): void {
   for (const id of ids) {
     const rollout = site.conductor.rollout(id);
     if (isActive(rollout)) {
+      ended.set(id, summarise(rollout));
       site.carryOut(site.conductor.order(id, { kind: "abort", authority: { by: "scenario", reason: "the next rollout begins" } }, site.now));
     }
   }
