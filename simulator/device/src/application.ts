@@ -5,7 +5,7 @@ import { closeAttempt, confirmTrial, defaultPolicy, reportEnd, requestSwap, reso
 import { drainBattery } from "./battery.ts";
 import { type Device, findDefect, never, noCommands, ownTime, readSettings, type Turn, write } from "./device.ts";
 import { activeDefects, hang, planFaults } from "./faults.ts";
-import { send, sendCrashes } from "./outbox.ts";
+import { send, sendAgain, sendCrashes } from "./outbox.ts";
 import { reset } from "./power.ts";
 import { encodeNumber, isFinal } from "./records.ts";
 import { RecordKind } from "./storage.ts";
@@ -112,7 +112,22 @@ function planTrial(turn: Turn): void {
   if (device.trial !== null) {
     device.confirmAt = device.startedAt + ownTime(device, device.trial.minUptime_s * 1_000);
     device.deadlineAt = device.startedAt + ownTime(device, device.trial.deadline_s * 1_000);
+    device.contactAt = device.startedAt + contactPeriod;
   }
+}
+
+/** Without an answer a trial says hello again this often, ms: reaching the server is part of its self-tests. */
+const contactPeriod = 30_000;
+
+/** Speaks again until the server answers. */
+export function seekContact(turn: Turn): void {
+  const { device, now } = turn;
+  if (device.trial === null || device.contacted) {
+    device.contactAt = never;
+    return;
+  }
+  device.contactAt = now + contactPeriod;
+  sendAgain(turn, contactPeriod);
 }
 
 /** Confirms the trial when its self-tests have passed: uptime, and contact with the server (R17). */
@@ -133,10 +148,15 @@ export function confirmIfHealthy(turn: Turn): void {
 export function takeCommand(turn: Turn, command: Command): void {
   const { device, now } = turn;
   if (device.phase !== "running" || isAsleep(device, now)) {
-    device.kept = [...device.kept, command].slice(-keptMax);
+    keepCommand(device, command);
     return;
   }
   carryOut(turn, command);
+}
+
+/** Leaves a command to the session: it is acknowledged only once it has been carried out (QoS 1). */
+export function keepCommand(device: Device, command: Command): void {
+  device.kept = [...device.kept, command].slice(-keptMax);
 }
 
 /** Commands that a session keeps for a board at most. */
@@ -147,13 +167,16 @@ export function isAsleep(device: Device, now: number): boolean {
   return device.description.connectivity.sleepy && now > device.awakeUntil && device.trial === null && (device.update === null || device.update.startAt > now && device.update.startAt !== never);
 }
 
-/** Takes the commands that were kept. */
+/** Takes the commands that were kept. Each is let go when it has been carried out: a power cut in between keeps it. */
 export function takeKept(turn: Turn): void {
-  const { device } = turn;
-  const commands = device.kept;
-  device.kept = noCommands;
-  for (const command of commands) {
-    takeCommand(turn, command);
+  const { device, now } = turn;
+  for (;;) {
+    const [command] = device.kept;
+    if (command === undefined || device.phase !== "running" || isAsleep(device, now)) {
+      return;
+    }
+    carryOut(turn, command);
+    device.kept = device.kept.length === 1 ? noCommands : device.kept.slice(1);
   }
 }
 

@@ -120,6 +120,8 @@ export interface Device {
   /** The trial may confirm from here on, and must have by then. */
   confirmAt: number;
   deadlineAt: number;
+  /** A trial that has not reached the server speaks again. */
+  contactAt: number;
   crashAt: number;
   crashSite: number;
   hangAt: number;
@@ -201,6 +203,7 @@ export function createDevice(description: DeviceDescription, seed: number, share
     heartbeatAt: never,
     confirmAt: never,
     deadlineAt: never,
+    contactAt: never,
     crashAt: never,
     crashSite: 0,
     hangAt: never,

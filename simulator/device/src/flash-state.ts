@@ -196,6 +196,11 @@ export class FlashLibrary {
     if (state === undefined) {
       const flash = Flash.create(kind.geometry, { pool: this.pool });
       flash.install("primary", firmware.image);
+      const { bootloader } = kind;
+      if (bootloader.mode === "direct-xip" && bootloader.xipRevert) {
+        // Without a trailer that says "confirmed", this bootloader erases what it finds (MCUboot design, direct-XIP with revert).
+        setNext(bootloader, flash, { area: "primary", active: true, confirm: true });
+      }
       state = this.#intern(kind, flash);
       byKind.set(kind, state);
     }

@@ -35,6 +35,7 @@ export function dropRam(device: Device): void {
   device.heartbeatAt = never;
   device.confirmAt = never;
   device.deadlineAt = never;
+  device.contactAt = never;
   device.crashAt = never;
   device.hangAt = never;
   device.watchdogAt = never;

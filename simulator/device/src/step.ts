@@ -5,7 +5,7 @@
 // D2. A wake effect is sent whenever the earliest deadline changes; a wake that comes early or late is harmless.
 // D3. Power may be lost in any flash operation: the board then boots what the bootloader finds, and the attempt ends once.
 import type { Instant } from "@coalmine/core";
-import { confirmIfHealthy, startApplication, takeCommand, takeKept } from "./application.ts";
+import { confirmIfHealthy, keepCommand, seekContact, startApplication, takeCommand, takeKept } from "./application.ts";
 import { drainBattery } from "./battery.ts";
 import { chance, type Device, never, type Turn } from "./device.ts";
 import { crash, hang } from "./faults.ts";
@@ -27,6 +27,9 @@ export function step(device: Device, input: DeviceInput, now: Instant): DeviceEf
     }
     losePower(turn);
     device.supplyAt = now + 5_000;
+    if (input.kind === "command" && !device.kept.includes(input.command)) {
+      keepCommand(device, input.command);
+    }
   }
   const next = Math.ceil(nextDeadline(device));
   if (next !== device.wakeAt && next !== never) {
@@ -118,6 +121,9 @@ function nextDeadline(device: Device): number {
       if (device.trial !== null && (device.contacted || !device.trial.serverContact)) {
         next = Math.min(next, device.confirmAt);
       }
+      if (device.trial !== null) {
+        next = Math.min(next, device.contactAt);
+      }
       if (device.update !== null) {
         next = Math.min(next, device.update.startAt, device.update.applyAt, device.retryAt);
       }
@@ -193,6 +199,8 @@ function meet(turn: Turn, at: number): void {
     beginIfDue(turn);
   } else if (at === device.retryAt) {
     askAgain(turn);
+  } else if (at === device.contactAt) {
+    seekContact(turn);
   } else {
     confirmIfHealthy(turn);
     if (device.trial !== null && device.confirmAt <= now) {
