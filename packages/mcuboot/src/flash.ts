@@ -254,6 +254,22 @@ export class Flash {
     return text;
   }
 
+  /** Identifies the bytes of a range within this pool; nothing when a sector of it was changed and not interned yet. */
+  rangeIdentity(area: FlashArea, off: number, len: number): string | undefined {
+    if (off < 0 || len <= 0 || off + len > area.size) {
+      return undefined;
+    }
+    const first = sectorAt(area, off);
+    let text = `${off - (area.sectorOff[first] ?? 0)}+${len}:`;
+    for (let index = first; index < area.sectorOff.length && (area.sectorOff[index] ?? 0) < off + len; index++) {
+      if (this.#own.has(area.firstSector + index)) {
+        return undefined;
+      }
+      text += `${this.#sectors[area.firstSector + index]?.id ?? 0},`;
+    }
+    return text;
+  }
+
   /** Replaces the contents by those of a snapshot of the same geometry. No operation is counted. */
   restore(sectors: readonly Sector[]): void {
     if (sectors.length !== this.#sectors.length) {

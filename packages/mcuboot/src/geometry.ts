@@ -35,7 +35,7 @@ export interface FlashGeometry {
 }
 
 /** Largest flat dump accepted, in bytes; no MCUboot target comes near it. */
-export const FLASH_BYTES_MAX = 256 * 1024 * 1024;
+const FLASH_BYTES_MAX = 256 * 1024 * 1024;
 
 /**
  * Lays out flash areas.

@@ -134,8 +134,8 @@ test("S8 swap-scratch, an image ending where the secondary cannot be written: ex
 test("on random layouts the safe profile survives every single and many double cuts, clean and torn", () => {
   const seed = 5;
   let cuts = 0;
-  for (let round = 0; round < 3; round++) {
-    const trial = cutTrial("safe", seed, round);
+  for (let round = 0; round < 6; round++) {
+    const trial = cutTrial("safe", seed, round, [1024]);
     expect(trial?.bad ?? [], `seed ${seed}, round ${round}: ${trial?.setup}`).toEqual([]);
     cuts += trial?.cuts ?? 0;
   }

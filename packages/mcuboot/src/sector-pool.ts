@@ -12,6 +12,8 @@ export interface Sector {
   readonly bytes: Uint8Array;
 }
 
+const DIGESTS_MAX = 8192;
+
 /**
  * Interns sector contents, so that ten thousand devices with one image hold its bytes once and
  * "the same flash" is a comparison of identities.
@@ -22,6 +24,7 @@ export interface Sector {
 export class SectorPool {
   readonly #byDigest = new Map<string, WeakRef<Sector>>();
   readonly #erased = new Map<number, Sector>();
+  readonly #digests = new Map<string, Uint8Array>();
   readonly #sliced = new WeakMap<Uint8Array, Map<string, readonly Sector[]>>();
   #nextId = 1;
   #sweepAt = 4096;
@@ -80,6 +83,23 @@ export class SectorPool {
       layouts.set(name, sectors);
     }
     return sectors;
+  }
+
+  /** The SHA-256 of a run of shared bytes, computed once per `name`: the name must identify the bytes (`Flash.rangeIdentity`). */
+  digest(name: string, bytes: () => Uint8Array | undefined): Uint8Array | undefined {
+    let digest = this.#digests.get(name);
+    if (digest === undefined) {
+      const content = bytes();
+      if (content === undefined) {
+        return undefined;
+      }
+      digest = new Uint8Array(hash("sha256", content, "buffer"));
+      if (this.#digests.size >= DIGESTS_MAX) {
+        this.#digests.clear();
+      }
+      this.#digests.set(name, digest);
+    }
+    return digest;
   }
 
   /** Number of distinct sector contents known, including ones that may be collected. */

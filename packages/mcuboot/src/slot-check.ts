@@ -83,6 +83,10 @@ function imageValid(loader: Loader, mode: UpgradeMode, slot: SlotIndex, status: 
     {
       read: (off, len) => flash.read(area, off, len),
       start: loader.imageStart(slot),
+      knownDigest: (size, bytes) => {
+        const name = flash.rangeIdentity(area, loader.imageStart(slot), size);
+        return name === undefined ? undefined : flash.pool.digest(name, bytes);
+      },
       plain: mustDecrypt ? (head: ImageHeader, bytes: Uint8Array) => loader.decryptImage(head, bytes) : undefined,
     },
     {

@@ -7,7 +7,7 @@ import type { FlashArea } from "./geometry.ts";
 
 // The image trailer: MCUboot design document, "Image trailer". Offsets count from the start of the area, sizes in bytes.
 
-export const MAGIC_BYTES = 16;
+const MAGIC_BYTES = 16;
 /** Bytes of an image encryption key (AES-128). */
 export const ENC_KEY_BYTES = 16;
 

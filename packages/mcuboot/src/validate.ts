@@ -50,6 +50,8 @@ export interface ImageSource {
   readonly read: Read;
   readonly start: number;
   readonly plain?: ((header: ImageHeader, bytes: Uint8Array) => Uint8Array | undefined) | undefined;
+  /** A digest of the first `size` bytes known from before, when they are not encrypted; it must be that of these very bytes. */
+  readonly knownDigest?: ((size: number, bytes: () => Uint8Array | undefined) => Uint8Array | undefined) | undefined;
 }
 
 /** The checks on header fields that come before any hashing. `areaSize` in bytes. */
@@ -80,15 +82,25 @@ export function checkHeader(header: ImageHeader, areaSize: number, encryptionSup
  */
 export function validateImage(header: ImageHeader, source: ImageSource, rules: ValidationRules): Validation {
   const signedSize = header.hdrSize + header.imgSize + header.protTlvSize;
-  const stored = source.read(source.start, signedSize);
-  if (stored === undefined) {
-    return { ok: false, reason: "unreadable" };
+  const stored = (): Uint8Array | undefined => source.read(source.start, signedSize);
+  let plain: Uint8Array | undefined;
+  let digest: Uint8Array | undefined;
+  if (source.plain === undefined && source.knownDigest !== undefined) {
+    digest = source.knownDigest(signedSize, stored);
   }
-  const signed = source.plain === undefined ? stored : source.plain(header, stored);
-  if (signed === undefined) {
-    return { ok: false, reason: "decryption" };
+  if (digest === undefined) {
+    const bytes = stored();
+    if (bytes === undefined) {
+      return { ok: false, reason: "unreadable" };
+    }
+    plain = source.plain === undefined ? bytes : source.plain(header, bytes);
+    if (plain === undefined) {
+      return { ok: false, reason: "decryption" };
+    }
+    digest = new Uint8Array(hash("sha256", plain, "buffer"));
   }
-  const digest = new Uint8Array(hash("sha256", signed, "buffer"));
+  const computed = digest;
+  const signed = (): Uint8Array => plain ?? stored() ?? new Uint8Array(0);
   const area = locateTlvs(header, source.read, source.start);
   if (area === undefined) {
     return { ok: false, reason: "tlv-malformed" };
@@ -119,7 +131,7 @@ export function validateImage(header: ImageHeader, source: ImageSource, rules: V
     switch (entry.type) {
       case TlvType.sha256: {
         const claimed = entry.len === 32 ? value() : undefined;
-        if (claimed === undefined || !equalBytes(claimed, digest)) {
+        if (claimed === undefined || !equalBytes(claimed, computed)) {
           return { ok: false, reason: "hash-mismatch" };
         }
         hashSeen = true;
@@ -147,7 +159,7 @@ export function validateImage(header: ImageHeader, source: ImageSource, rules: V
         if (signature === undefined) {
           return { ok: false, reason: "signature-size" };
         }
-        verdict = { good: key.kind === rules.sig && verifySignature(key, { signed: () => signed, digest, signature }), keyIndex };
+        verdict = { good: key.kind === rules.sig && verifySignature(key, { signed, digest: computed, signature }), keyIndex };
         keyIndex = -1;
         break;
       }
@@ -176,12 +188,12 @@ export function validateImage(header: ImageHeader, source: ImageSource, rules: V
     return { ok: false, reason: "security-counter-missing" };
   }
   if (signatureTlv === undefined) {
-    return { ok: true, digest, keyIndex: undefined };
+    return { ok: true, digest: computed, keyIndex: undefined };
   }
   if (verdict === undefined) {
     return { ok: false, reason: "signature-missing" };
   }
-  return verdict.good ? { ok: true, digest, keyIndex: verdict.keyIndex } : { ok: false, reason: "signature-mismatch" };
+  return verdict.good ? { ok: true, digest: computed, keyIndex: verdict.keyIndex } : { ok: false, reason: "signature-mismatch" };
 }
 
 /** The security counter of an image's protected TLVs; nothing when there is none or it is not 4 bytes. */

@@ -179,7 +179,7 @@ async function inWorkers(dir: string, jobs: readonly Job[], profile: Profile, co
   );
 }
 
-export function emptyReport(): Report {
+function emptyReport(): Report {
   const rows = (): Rows => ({ rows: 0, agree: 0, anomalies: { rows: 0, reproduced: 0, safe: 0 } });
   return {
     scenarios: { total: 0, outcome: 0, state: 0, ops: 0 },

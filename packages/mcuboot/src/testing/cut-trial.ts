@@ -22,14 +22,19 @@ const MODES = ["swap-move", "swap-offset", "swap-scratch", "overwrite"] as const
  * Draws a layout, two images and an operation, and cuts the power at every operation, clean and torn, and a second
  * time during some of the recoveries. Nothing when the drawn layout has no room for an image.
  */
-export function cutTrial(profile: Profile, seed: number, round: number): CutTrial | undefined {
+export function cutTrial(
+  profile: Profile,
+  seed: number,
+  round: number,
+  sectorSizes: readonly [number, ...number[]] = [1024, 2048, 4096, 16384],
+): CutTrial | undefined {
   const next = draws(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(round + 1, 0x85ebca6b));
   for (let i = 0; i < 4; i++) {
     next();
   }
   const pick = <T>(from: readonly [T, ...T[]]): T => from[next() % from.length] ?? from[0];
   const mode = pick(MODES);
-  const sectorSize = pick([1024, 2048, 4096, 16384]);
+  const sectorSize = pick(sectorSizes);
   const align = pick([1, 4, 8, 16, 32]);
   const sectors = 4 + (next() % 8);
   const scratch = 1 + (next() % 3);
