@@ -12,6 +12,8 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
     .description("Canary OTA for Zephyr/MCUboot fleets: rollouts that stop on evidence.")
     .version(`coalmine ${version} (Node ${process.versions.node})`, "-V, --version", "print the version")
     .helpOption("-h, --help", "show help")
+    // `artifact sign --version 1.2.0` is not the program's --version.
+    .enablePositionalOptions()
     .showHelpAfterError('("coalmine --help" lists the commands)');
   example(program, "coalmine demo", "coalmine serve --data ./data --key release.pub.pem", "coalmine rollout start 1.2.0 --plan plan.yaml --reason 'weekly release'");
   const named = groups.find((group) => group.names.includes(argv[0] ?? ""));

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// A rollout as the API tells it, and as people see it.
+import type { RolloutSummary } from "@coalmine/orchestrator";
+import { type ExitCode, exitCodes } from "./output/exit.ts";
+import { bar } from "./output/progress.ts";
+import { facts, table } from "./output/table.ts";
+import { tone, toneOf } from "./output/text.ts";
+
+interface Arm {
+  readonly devices: number;
+  readonly events: number;
+  readonly exposure_h: number;
+  readonly estimate: number | null;
+}
+
+export interface Gate {
+  readonly gate: string;
+  readonly metric: string;
+  readonly verdict: string;
+  readonly canary: Arm;
+  readonly control: Arm | null;
+  readonly bound: string;
+  readonly reason: string;
+}
+
+export interface Rollout extends RolloutSummary {
+  readonly revision: number;
+  readonly seed: number;
+  readonly startedAt: string;
+  readonly endedAt: string | null;
+  /** Absent in lists. */
+  readonly gates?: readonly Gate[];
+}
+
+export interface Membership {
+  readonly release: string;
+  readonly seed: number;
+  readonly plan: string;
+  readonly members: number;
+  readonly stages: readonly { readonly name: string; readonly size: number; readonly devices: readonly string[] }[];
+  readonly excluded: readonly { readonly device: string; readonly reason: string }[];
+  readonly representativeness: { readonly strata?: readonly { readonly stratum: string; readonly fleet: number; readonly canary: number }[] };
+  readonly warnings: readonly string[];
+}
+
+/** 0 for a pass, 1 for a fail, halt or abort, 2 for everything undecided. */
+export function rolloutExitCode(one: Rollout): ExitCode {
+  if (one.status === "halted" || one.status === "aborted" || one.verdict === "fail") {
+    return exitCodes.failed;
+  }
+  return one.status === "complete" && one.verdict === "pass" ? exitCodes.done : exitCodes.inconclusive;
+}
+
+/** Members that ended, one way or the other. */
+export function endedCount(one: RolloutSummary): number {
+  const ended = ["healthy", "failed", "reverted", "refused", "missing", "excused", "quarantined", "rolled_back"];
+  return ended.reduce((sum, state) => sum + (one.states[state] ?? 0), 0);
+}
+
+export function describeRollout(one: Rollout): string {
+  const parts = [
+    facts([
+      ["rollout", one.id],
+      ["release", one.release],
+      ["status", { text: one.status, tone: toneOf(one.status) }],
+      ["verdict", { text: one.verdict, tone: toneOf(one.verdict) }],
+      ["devices", `${one.population}, ${one.offered} offered, ${one.exposed} exposed`],
+      ["time", `${one.startedAt} to ${one.endedAt ?? "now"}`],
+      ["seed", one.seed],
+      ...(one.haltedBy === null ? [] : [["halted by", { text: `${one.haltedBy.gate}: ${one.haltedBy.reason}`, tone: "bad" as const }] as const]),
+      ...(one.missing.length === 0 ? [] : [["still missing", one.missing.join("; ")] as const]),
+    ]),
+    table(
+      [{ title: "STAGE", flexible: true }, { title: "DEVICES", align: "right" }, { title: "OPENED" }, { title: "CLOSED" }, { title: "VERDICT" }],
+      one.stages.map((stage) => [stage.name, stage.size, short(stage.openedAt), short(stage.closedAt), stage.openedAt === null ? "-" : { text: stage.verdict, tone: toneOf(stage.verdict) }]),
+    ),
+    table(
+      [{ title: "STATE" }, { title: "DEVICES", align: "right" }, { title: "" }],
+      Object.entries(one.states).map(([state, count]) => [{ text: state, tone: toneOf(state) }, count, bar(count, one.population)]),
+    ),
+  ];
+  if (one.gates !== undefined && one.gates.length > 0) {
+    parts.push(
+      table(
+        [{ title: "GATE" }, { title: "VERDICT" }, { title: "CANARY" }, { title: "CONTROL" }, { title: "BOUND" }, { title: "REASON", flexible: true }],
+        one.gates.map((gate) => [gate.gate, { text: gate.verdict, tone: toneOf(gate.verdict) }, arm(gate.canary), arm(gate.control), gate.bound, gate.reason]),
+      ),
+    );
+  }
+  return parts.join("\n\n");
+}
+
+export function describeMembership(membership: Membership): string {
+  const parts = [
+    facts([
+      ["release", membership.release],
+      ["plan", membership.plan],
+      ["members", membership.members],
+      ["left out", membership.excluded.length],
+      ["seed", membership.seed],
+    ]),
+    table(
+      [{ title: "STAGE" }, { title: "DEVICES", align: "right" }, { title: "FIRST OF THEM", flexible: true }],
+      membership.stages.map((stage) => [stage.name, stage.size, stage.devices.slice(0, 6).join(" ") + (stage.devices.length > 6 ? " ..." : "")]),
+    ),
+  ];
+  const { strata } = membership.representativeness;
+  if (strata !== undefined && strata.length > 0) {
+    parts.push(
+      table(
+        [{ title: "STRATUM", flexible: true }, { title: "DEVICES", align: "right" }, { title: "CANARIES", align: "right" }],
+        strata.map((cell) => [cell.stratum, cell.fleet, cell.canary === 0 ? { text: "0", tone: "warn" as const } : cell.canary]),
+      ),
+    );
+  }
+  if (membership.excluded.length > 0) {
+    const reasons = new Map<string, number>();
+    for (const { reason } of membership.excluded) {
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    }
+    parts.push(table([{ title: "LEFT OUT", align: "right" }, { title: "BECAUSE" }], [...reasons].map(([reason, count]) => [count, reason])));
+  }
+  for (const warning of membership.warnings) {
+    parts.push(`${tone("warn", "warning")}: ${warning}`);
+  }
+  return parts.join("\n\n");
+}
+
+function arm(counts: Arm | null): string {
+  if (counts === null) {
+    return "-";
+  }
+  return `${counts.events}/${counts.devices}${counts.estimate === null ? "" : ` (${counts.estimate.toPrecision(3)})`}`;
+}
+
+function short(time: string | null): string {
+  return time === null ? "-" : time.slice(0, 19);
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings of `serve`: flags over environment over configuration file over defaults.
+import { checkShape, readYaml } from "@coalmine/orchestrator";
+import { dirname, resolve } from "node:path";
+import { z } from "zod";
+import { readText } from "../files.ts";
+import { badUsage } from "../output/exit.ts";
+import { isLoopback, type ListenAddress, listenAddress } from "./address.ts";
+
+export interface ServeFlags {
+  readonly config?: string;
+  readonly data?: string;
+  readonly http?: string;
+  readonly mqtt?: string;
+  readonly coap?: string;
+  readonly broker?: string;
+  readonly store?: string;
+  readonly key?: readonly string[];
+  readonly token?: string;
+  readonly deviceSecrets?: string;
+  readonly speed?: number;
+}
+
+export interface ServeSettings {
+  readonly data: string;
+  readonly http: ListenAddress;
+  /** Undefined when a foreign broker is used. */
+  readonly mqtt: ListenAddress | undefined;
+  readonly broker: string | undefined;
+  /** CoAP was asked for, and is not served by this version. */
+  readonly coapAsked: boolean;
+  readonly keys: readonly string[];
+  readonly token: string | undefined;
+  readonly deviceSecrets: string | undefined;
+  readonly speed: number;
+}
+
+const address = z.string().min(1).max(300);
+
+const configShape = z.strictObject({
+  data: z.string().min(1).optional(),
+  http: address.optional(),
+  mqtt: address.optional(),
+  coap: address.optional(),
+  broker: z.string().min(1).optional(),
+  store: z.string().min(1).optional(),
+  keys: z.array(z.string().min(1)).max(16).optional(),
+  token: z.string().min(1).optional(),
+  deviceSecrets: z.string().min(1).optional(),
+  speed: z.number().positive().max(1_000_000).optional(),
+});
+
+type Config = z.output<typeof configShape>;
+
+const tokenCharsMin = 16;
+
+/** @param environment the process's environment variables */
+export function serveSettings(flags: ServeFlags, environment: Readonly<Record<string, string | undefined>>): ServeSettings {
+  const file = flags.config ?? environment["COALMINE_CONFIG"];
+  const config = file === undefined ? {} : readConfig(file);
+  const pick = (flag: string | undefined, name: string, configured: string | undefined): string | undefined => flag ?? environment[name] ?? configured;
+  const data = pick(flags.data, "COALMINE_DATA", config.data) ?? "coalmine-data";
+  const broker = pick(flags.broker, "COALMINE_BROKER", config.broker);
+  const mqtt = pick(flags.mqtt, "COALMINE_MQTT", config.mqtt);
+  const store = pick(flags.store, "COALMINE_STORE", config.store);
+  if (store !== undefined) {
+    throw badUsage(`--store ${store.split(":")[0]}: this version keeps its log in the data folder; leave --store out`);
+  }
+  if (broker !== undefined && mqtt !== undefined) {
+    throw badUsage("--mqtt starts the embedded broker and --broker uses another one: give one of them");
+  }
+  const token = pick(flags.token, "COALMINE_TOKEN", config.token);
+  if (token !== undefined && (token.length < tokenCharsMin || /\s/.test(token))) {
+    throw badUsage(`the token is shorter than ${tokenCharsMin} characters or has spaces: make one with "openssl rand -hex 32"`);
+  }
+  const settings: ServeSettings = {
+    data: resolve(data),
+    http: listenAddress(pick(flags.http, "COALMINE_HTTP", config.http) ?? "127.0.0.1:8080", "--http"),
+    mqtt: broker === undefined ? listenAddress(mqtt ?? "127.0.0.1:1883", "--mqtt") : undefined,
+    broker,
+    coapAsked: pick(flags.coap, "COALMINE_COAP", config.coap) !== undefined,
+    keys: flags.key ?? environment["COALMINE_KEYS"]?.split(",").filter((key) => key !== "") ?? config.keys ?? [],
+    token,
+    deviceSecrets: pick(flags.deviceSecrets, "COALMINE_DEVICE_SECRETS", config.deviceSecrets),
+    speed: flags.speed ?? speedOf(environment["COALMINE_SPEED"]) ?? config.speed ?? 1,
+  };
+  refuseOpenDoors(settings);
+  return settings;
+}
+
+function readConfig(file: string): Config {
+  const config = checkShape(configShape, readYaml(readText(file, { what: "configuration" }), file) ?? {}, { code: "cli/config", source: file });
+  // Paths in a file are relative to it, wherever the command is called.
+  const near = (path: string): string => resolve(dirname(file), path);
+  return {
+    ...config,
+    ...(config.data === undefined ? {} : { data: near(config.data) }),
+    ...(config.keys === undefined ? {} : { keys: config.keys.map(near) }),
+    ...(config.deviceSecrets === undefined ? {} : { deviceSecrets: near(config.deviceSecrets) }),
+  };
+}
+
+function speedOf(text: string | undefined): number | undefined {
+  if (text === undefined) {
+    return undefined;
+  }
+  const speed = Number(text);
+  if (!(speed > 0 && speed <= 1_000_000)) {
+    throw badUsage(`COALMINE_SPEED ${JSON.stringify(text)} is not a number above 0 and up to 1000000`);
+  }
+  return speed;
+}
+
+/** Nothing that the network can reach is served without a secret. */
+function refuseOpenDoors({ http, mqtt, token, deviceSecrets }: ServeSettings): void {
+  if (!isLoopback(http.host) && token === undefined) {
+    throw badUsage(`--http ${http.host} is open to the network: give --token or COALMINE_TOKEN, or bind 127.0.0.1`);
+  }
+  if (mqtt !== undefined && !isLoopback(mqtt.host)) {
+    if (token === undefined) {
+      throw badUsage(`--mqtt ${mqtt.host} is open to the network: give --token or COALMINE_TOKEN, or bind 127.0.0.1`);
+    }
+    if (deviceSecrets === undefined) {
+      throw badUsage(`--mqtt ${mqtt.host} is open to the network: give --device-secrets FILE, so that devices prove who they are, or bind 127.0.0.1`);
+    }
+  }
+}
