@@ -15,9 +15,9 @@ test("a draw depends on the seed and the names alone", () => {
   // Pinned: a change of the hash changes every recorded run.
   expect([draw(0), draw(7, "pump-0001", "jitter", 1), draw(2 ** 40 + 1, "é", 0.5)]).toMatchInlineSnapshot(`
     [
-      0.06722481688937676,
-      0.3922743386320847,
-      0.07392200281329298,
+      0.17835497293494607,
+      0.022327837463559597,
+      0.12024157826350657,
     ]
   `);
 });
