@@ -25,8 +25,8 @@ export function readSigningKey(file: string): KeyObject {
 export function generateKeys(kind: KeyKind): { readonly privatePem: string; readonly publicPem: string; readonly hash: string } {
   const { privateKey, publicKey } = pairOf(kind);
   return {
-    privatePem: privateKey.export({ type: "pkcs8", format: "pem" }) as string,
-    publicPem: publicKey.export({ type: "spki", format: "pem" }) as string,
+    privatePem: privateKey.export({ type: "pkcs8", format: "pem" }),
+    publicPem: publicKey.export({ type: "spki", format: "pem" }),
     hash: loadPublicKey(publicKey).hash.toHex(),
   };
 }

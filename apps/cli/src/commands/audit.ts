@@ -73,7 +73,7 @@ async function list(flags: ListFlags): Promise<void> {
     if (next !== null) {
       query.set(newest ? "before" : "after", String(next));
     }
-    const page: Page = await client.get<Page>(`/audit?${query}`);
+    const page: Page = await client.get<Page>(`/audit?${query.toString()}`);
     records.push(...page.records);
     next = page.next;
   }

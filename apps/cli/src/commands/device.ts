@@ -69,7 +69,7 @@ async function list(flags: ListFlags): Promise<void> {
       query.set(name, value);
     }
   }
-  const { items, total, more } = await clientOf(flags).pages<Device>(`/devices?${query}`, "devices", flags.limit);
+  const { items, total, more } = await clientOf(flags).pages<Device>(`/devices?${query.toString()}`, "devices", flags.limit);
   output(flags).result({ devices: items, total }, () => {
     if (items.length === 0) {
       return "no device matches";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CallResult } from "@coalmine/mcuboot";
+import type { CallResult, Flash } from "@coalmine/mcuboot";
 import { type Command, InvalidArgumentError } from "commander";
 import process from "node:process";
-import type { FlashState } from "../flash-file.ts";
+import type { Board, FlashState } from "../flash-file.ts";
 import { exitCodes } from "../output/exit.ts";
 import { output } from "../output/output.ts";
 import { facts, table } from "../output/table.ts";
@@ -117,9 +117,7 @@ async function setConfirmed(flags: ChangeFlags & { readonly image: number }): Pr
   await change(flags, (board, flash) => confirm(board.config, flash, { image: flags.image }, { cutBefore: flags.cutBefore }));
 }
 
-type FlashFile = typeof import("../flash-file.ts");
-
-async function change(flags: ChangeFlags, act: (board: ReturnType<FlashFile["readBoard"]>, flash: ReturnType<FlashFile["readFlash"]>) => CallResult): Promise<void> {
+async function change(flags: ChangeFlags, act: (board: Board, flash: Flash) => CallResult): Promise<void> {
   const { flashState, readBoard, readFlash } = await import("../flash-file.ts");
   const { writeBytes } = await import("../files.ts");
   const board = readBoard(flags.config);

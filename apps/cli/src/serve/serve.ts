@@ -6,7 +6,6 @@ import { loadPublicKey, type PublicKey } from "@coalmine/mcuboot";
 import { brokerLink, embeddedLink, secretAuth, startBroker } from "@coalmine/mqtt";
 import { AuditFeed, boundJudge, type EventLog, Host } from "@coalmine/orchestrator";
 import { openArtifactStore, openEventLog } from "@coalmine/store";
-import type { FastifyInstance } from "fastify";
 import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -129,7 +128,7 @@ function tick(host: Host, intervalMs: number, events: ServeEvents): () => Promis
   };
 }
 
-async function listen(api: FastifyInstance, address: ListenAddress): Promise<string> {
+async function listen(api: ReturnType<typeof buildApi>, address: ListenAddress): Promise<string> {
   try {
     await api.listen({ host: address.host, port: address.port });
   } catch (cause) {
