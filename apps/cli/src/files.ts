@@ -17,10 +17,10 @@ export function readBytes(file: string, options: { readonly what: string; readon
   return bytes;
 }
 
-export function readText(file: string, options: { readonly what: string; readonly bytesMax?: number }): string {
+export function readText(file: string, options: { readonly what: string; readonly bytesMax?: number; readonly encoding?: "utf-8" | "latin1" }): string {
   const bytes = readBytes(file, options);
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder(options.encoding ?? "utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
     throw badUsage(`${options.what} ${file} is not UTF-8 text`, cause);
   }

@@ -13,23 +13,23 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
     .version(`coalmine ${version} (Node ${process.versions.node})`, "-V, --version", "print the version")
     .helpOption("-h, --help", "show help")
     // `artifact sign --version 1.2.0` is not the program's --version.
-    .enablePositionalOptions()
-    .showHelpAfterError('("coalmine --help" lists the commands)');
+    .enablePositionalOptions();
   example(program, "coalmine demo", "coalmine serve --data ./data --key release.pub.pem", "coalmine rollout start 1.2.0 --plan plan.yaml --reason 'weekly release'");
   const named = groups.find((group) => group.names.includes(argv[0] ?? ""));
   for (const group of named === undefined ? groups : [named]) {
     const { register } = await group.load();
     register(program);
   }
-  settle(program);
+  settle(program, "coalmine");
   return program;
 }
 
 /** Errors are thrown, not exits; every subcommand offers help and suggestions. */
-function settle(command: Command): void {
+function settle(command: Command, path: string): void {
+  command.showHelpAfterError(`("${path} --help" shows what there is)`);
   command.exitOverride().showSuggestionAfterError(true).configureHelp({ sortSubcommands: false });
   command.configureOutput({ getOutHelpWidth: () => process.stdout.columns ?? 100, getErrHelpWidth: () => process.stderr.columns ?? 100 });
   for (const sub of command.commands) {
-    settle(sub);
+    settle(sub, `${path} ${sub.name()}`);
   }
 }

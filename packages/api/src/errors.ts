@@ -24,7 +24,7 @@ const conflicts: ReadonlySet<string> = new Set([
 ]);
 
 /** The HTTP status of a CoalmineError, by its code. */
-export function statusOf(error: CoalmineError): number {
+function statusOf(error: CoalmineError): number {
   if (error instanceof HttpTrouble) {
     return error.status;
   }

@@ -181,7 +181,7 @@ const gate = z.object({
   reason: z.string(),
 });
 
-export const rolloutSummary = z.object({
+const rolloutSummary = z.object({
   id: z.string(),
   release: z.string(),
   status: z.string(),

@@ -7,7 +7,7 @@ export function whole(min: number, max = Number.MAX_SAFE_INTEGER): (text: string
   return (text) => {
     const value = /^(0x[0-9a-fA-F]{1,13}|\d{1,16})$/.test(text) ? Number(text) : Number.NaN;
     if (!Number.isSafeInteger(value) || value < min || value > max) {
-      throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
+      throw new InvalidArgumentError(max === Number.MAX_SAFE_INTEGER ? `Give a whole number of at least ${min}.` : `Give a whole number from ${min} to ${max}.`);
     }
     return value;
   };

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import process from "node:process";
 import { authorityOf, type AuthorityFlags, authorityOptions, type ClientFlags, clientOf, clientOptions, path } from "../client.ts";
-import { exitCodes } from "../output/exit.ts";
+import { about, exitCodes } from "../output/exit.ts";
 import { output } from "../output/output.ts";
 import { facts, table } from "../output/table.ts";
 import { example } from "./example.ts";
@@ -72,9 +72,13 @@ async function create(id: string, flags: ClientFlags & AuthorityFlags & { readon
   const client = clientOf(flags);
   const files = flags.artifact.map(({ variant, file }) => ({ variant, file, bytes: readBytes(file, { what: "artifact", bytesMax: 16 * 1024 * 1024 }) }));
   const artifacts = [];
-  for (const { variant, bytes } of files) {
-    const { digest } = await client.put<{ digest: string }>("/artifacts", bytes);
-    artifacts.push({ variant, digest });
+  for (const { variant, file, bytes } of files) {
+    try {
+      const { digest } = await client.put<{ digest: string }>("/artifacts", bytes);
+      artifacts.push({ variant, digest });
+    } catch (error) {
+      throw about(file, error);
+    }
   }
   const made = await client.post<Release>("/releases", { id, artifacts, notes: flags.notes, ...authorityOf(flags) });
   output(flags).result(made, () => describe(made));

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import process from "node:process";
 import { authorityOf, type AuthorityFlags, authorityOptions, type ClientFlags, clientOf, clientOptions, path } from "../client.ts";
-import { badUsage } from "../output/exit.ts";
+import { about, badUsage } from "../output/exit.ts";
 import { output } from "../output/output.ts";
 import { table } from "../output/table.ts";
 import { tone, toneOf } from "../output/text.ts";
@@ -86,7 +86,11 @@ async function requestOf(release: string, flags: StartFlags): Promise<Record<str
   const { readText } = await import("../files.ts");
   const { parsePlan } = await import("@coalmine/orchestrator");
   const text = readText(flags.plan, { what: "plan", bytesMax: 256 * 1024 });
-  parsePlan(text, flags.plan); // here the message can name the file
+  try {
+    parsePlan(text, flags.plan);
+  } catch (error) {
+    throw about(flags.plan, error); // here the message can name the file
+  }
   const selector = selectorOf(flags);
   if (selector !== undefined && flags.cohort !== undefined) {
     throw badUsage("--cohort and a selector (--device, --tag, --attribute) exclude each other");

@@ -35,10 +35,21 @@ export function isTrouble(error: unknown): error is CoalmineError {
 
 const environmentAreas = new Set(["store", "link", "mqtt", "broker"]);
 
+/** The same trouble, with the file it is about named first. */
+export function about(file: string, error: unknown): unknown {
+  if (!(error instanceof CoalmineError) || error.message.includes(file) || error.retry === "later") {
+    return error;
+  }
+  return new CoalmineError(error.code, `${file}: ${error.message}`, { cause: error });
+}
+
 /** 4 for what may work another time or place, 3 for what was asked wrongly. */
 export function exitCodeOf(error: CoalmineError): ExitCode {
   if (error.code === "api/bug") {
     return exitCodes.bug;
+  }
+  if (error.code === "link/bad-url") {
+    return exitCodes.usage;
   }
   const area = error.code.split("/")[0] ?? "";
   return error.retry === "later" || environmentAreas.has(area) ? exitCodes.environment : exitCodes.usage;

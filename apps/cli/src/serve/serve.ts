@@ -2,7 +2,7 @@
 // The orchestrator as a process: log, artifacts and clock on disk, devices over MQTT, people over HTTP.
 import { buildApi, loopbackHosts } from "@coalmine/api";
 import { deviceId, type Instant, instant } from "@coalmine/core";
-import { loadPublicKey, type PublicKey } from "@coalmine/mcuboot";
+import type { PublicKey } from "@coalmine/mcuboot";
 import { brokerLink, embeddedLink, secretAuth, startBroker } from "@coalmine/mqtt";
 import { AuditFeed, boundJudge, type EventLog, Host } from "@coalmine/orchestrator";
 import { openArtifactStore, openEventLog } from "@coalmine/store";
@@ -10,6 +10,7 @@ import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { readText } from "../files.ts";
+import { readPublicKey } from "../keys.ts";
 import { badEnvironment, badUsage, isTrouble } from "../output/exit.ts";
 import { isLoopback, type ListenAddress, urlOf } from "./address.ts";
 import { openClock } from "./clock.ts";
@@ -151,11 +152,10 @@ function makeFolder(folder: string): void {
 }
 
 function readKey(file: string): PublicKey {
-  const text = readText(file, { what: "key", bytesMax: 64 * 1024 });
-  if (text.includes("PRIVATE KEY")) {
+  if (readText(file, { what: "key", bytesMax: 64 * 1024, encoding: "latin1" }).includes("PRIVATE KEY")) {
     throw badUsage(`key ${file} is a private key; the orchestrator needs the public one only: keep the private one away from it`);
   }
-  return loadPublicKey(text);
+  return readPublicKey(file);
 }
 
 /** Lines of `DEVICE SHA256-OF-SECRET`; empty lines and lines with # are left out. */
