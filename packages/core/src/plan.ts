@@ -65,7 +65,10 @@ export interface Plan {
   readonly gates: readonly Criterion[];
   /** False-halt probability of the whole rollout (R24). */
   readonly alpha: number;
-  /** Devices the operator can afford to harm in the next stage, as a share of the population (evidence.md 3.7). */
+  /**
+   * Devices the operator can afford to harm in the next stage, as a share of the population (evidence.md 3.7). 0: the plan
+   * names none, and gets half a per cent or as little as its stages can exclude.
+   */
   readonly harmBudget: number;
   /** Started devices below which nothing passes. */
   readonly minDevices: number;

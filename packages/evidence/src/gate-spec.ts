@@ -32,6 +32,13 @@ export interface EventGateSpec extends GateCommon {
   readonly quiet?: number;
   /** Hazard ratio to exclude before advancing, per stage. */
   readonly margins: readonly number[];
+  /**
+   * A second way to pass, for events too rare for a ratio: the share of canaries with one in their first `window` is
+   * shown to lie below this, per stage. Without it only the ratio counts.
+   */
+  readonly shares?: readonly number[];
+  /** Milliseconds after a canary's confirmation that `shares` is about; a day by default. */
+  readonly window?: number;
 }
 
 /** A number devices report (evidence.md 3.3). */
@@ -50,7 +57,11 @@ export interface MetricGateSpec extends GateCommon {
   readonly samplesMin?: number;
   /** Length of the matched window before the start, milliseconds; 7 days by default. 0: no baseline, plain comparison of arms. */
   readonly baselineWindow?: number;
-  /** What a gate nobody reports to means for advancing: `hold` (default) blocks, `ignore` lets it pass. */
+  /** First stage whose devices have a baseline; 0 by default. Earlier ones are compared by their means since the start alone. */
+  readonly baselineFromStage?: number;
+  /** Canaries with data below which the gate has none to speak of (see `missingData`); 1 by default. */
+  readonly devicesMin?: number;
+  /** What a gate that too few report to means for advancing: `hold` (default) blocks, `ignore` lets it pass. */
   readonly missingData?: "hold" | "ignore";
 }
 
@@ -125,6 +136,7 @@ export const QUIET_DEFAULT = 6 * HOUR;
 export const BASELINE_WINDOW_DEFAULT = 7 * 24 * HOUR;
 export const SAMPLES_MIN_DEFAULT = 3;
 export const METRIC_DEVICES_MAX_DEFAULT = 500;
+export const WINDOW_DEFAULT = 24 * HOUR;
 
 /** Fresh gates for a rollout. Throws RangeError on a spec no evidence could ever satisfy. */
 export function openGates(spec: GatesSpec): GatesState {
@@ -142,4 +154,9 @@ export function openGates(spec: GatesSpec): GatesState {
 /** The margin in force at a stage; the last one goes on. */
 export function marginAt(gate: GateSpec, stage: number): number {
   return gate.margins[Math.min(stage, gate.margins.length - 1)] as number;
+}
+
+/** The share in force at a stage, or undefined when the gate passes by its ratio only. */
+export function shareAt(gate: EventGateSpec, stage: number): number | undefined {
+  return gate.shares?.[Math.min(stage, gate.shares.length - 1)];
 }

@@ -8,6 +8,7 @@
 import { type BootOutcome, bootOutcome, insertOnce, lowerBound, type Spell, spellEnd, spellOf } from "./device-record.ts";
 import type { DeviceRecord, GateObservation, GatesState, Placement, Samples } from "./gate-spec.ts";
 import { BASELINE_WINDOW_DEFAULT } from "./gate-spec.ts";
+import { FirstWindow } from "./first-window.ts";
 import { isSampled, LiveMetric } from "./live-metric.ts";
 import { LiveRisk } from "./live-risk.ts";
 
@@ -38,6 +39,8 @@ export interface GateCaches {
   readonly exposure: readonly [Exposure, Exposure];
   readonly risk: Map<string, LiveRisk>;
   readonly metric: Map<string, LiveMetric>;
+  /** By event gate that can pass by a share. */
+  readonly window: Map<string, FirstWindow>;
   readonly facts: Map<string, DeviceFacts>;
 }
 
@@ -72,12 +75,16 @@ function emptyCaches(state: GatesState): GateCaches {
   const spell = (device: string, canary: 0 | 1): Spell | undefined => facts.get(device)?.spells[canary];
   const risk = new Map<string, LiveRisk>();
   const metric = new Map<string, LiveMetric>();
+  const window = new Map<string, FirstWindow>();
   for (const gate of state.spec.gates) {
-    if (gate.kind === "crash" || gate.kind === "silence") risk.set(gate.name, new LiveRisk(gate, state.devices, spell));
+    if (gate.kind === "crash" || gate.kind === "silence") {
+      risk.set(gate.name, new LiveRisk(gate, state.devices, spell));
+      if (gate.shares !== undefined) window.set(gate.name, new FirstWindow(gate));
+    }
     if (gate.kind === "metric") metric.set(gate.name, new LiveMetric(gate, state.spec, state.devices, spell));
   }
   const none = (): Exposure => ({ devices: 0, closed: 0, open: 0, openSince: 0, crashed: 0 });
-  return { boot: new Map(), exposure: [none(), none()], risk, metric, facts };
+  return { boot: new Map(), exposure: [none(), none()], risk, metric, window, facts };
 }
 
 function factsOf(record: DeviceRecord): DeviceFacts {
@@ -113,6 +120,7 @@ function refresh(cache: GateCaches, state: GatesState, device: string, record: D
   cache.facts.set(device, now);
   countBoot(cache, before, -1);
   countBoot(cache, now, 1);
+  if (record.canary !== undefined) for (const window of cache.window.values()) window.changed(device, now.spells[1], record);
   for (const canary of [0, 1] as const) {
     countExposure(cache.exposure[canary], state, before, canary, -1);
     countExposure(cache.exposure[canary], state, now, canary, 1);
@@ -222,13 +230,20 @@ function sample(
   cache: GateCaches, state: GatesState, device: string, record: DeviceRecord, name: string, at: number, value: number,
 ): void {
   if (!Number.isFinite(value)) return;
-  const gates = [...cache.metric.values()].filter((gate) => gate.metric === name);
-  if (gates.length === 0 || !keepsSamples(state, device, record)) return;
+  if (!isWanted(cache, name) || !keepsSamples(state, device, record)) return;
   const samples = (record.samples[name] ??= { at: [], value: [] });
   if (!insertSample(samples, at, value)) return;
   if (record.canary === undefined && record.control === undefined) trim(samples, longestWindow(state));
   const spells = cache.facts.get(device)?.spells ?? [];
-  for (const spell of spells) if (spell !== undefined) for (const gate of gates) gate.sampled(spell);
+  for (const spell of spells) {
+    if (spell === undefined) continue;
+    for (const gate of cache.metric.values()) if (gate.metric === name) gate.sampled(device, spell);
+  }
+}
+
+function isWanted(cache: GateCaches, name: string): boolean {
+  for (const gate of cache.metric.values()) if (gate.metric === name) return true;
+  return false;
 }
 
 /** Two different values for one instant: the larger stays, whichever came first. */

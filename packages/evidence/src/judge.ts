@@ -4,10 +4,12 @@
 // J1. A gate halts only when its e-value has reached 1/(alpha w): HALT never comes before the evidence (R24).
 // J2. HALT counts pending devices as healthy, PASS counts them as failed (evidence.md 2.3).
 // J3. Judging reads and never writes: whoever halts on a verdict latches it.
+// J4. A look costs what its verdict needs. What only people ask for (bounds, words) is worked out when it is first read;
+//     read it before the next observation is folded, or it speaks of a later moment.
 
 import { bootBounds, bootStagePass, lnBootEvidence } from "./boot.ts";
 import type { BootGateSpec, EventGateSpec, GateSpec, GatesState, MetricGateSpec, Tripwire } from "./gate-spec.ts";
-import { marginAt } from "./gate-spec.ts";
+import { marginAt, shareAt } from "./gate-spec.ts";
 import { type BootCounts, cachesOf, type Exposure, exposureHours, type GateCaches } from "./gates.ts";
 import { halfTBounds, lnHalfT } from "./half-t.ts";
 import type { AncovaFit } from "./ancova.ts";
@@ -15,7 +17,7 @@ import { haltThreshold, lnGateMixture } from "./mixture.ts";
 import { bootOutcome, lowerBound } from "./device-record.ts";
 import { compareCodePoints } from "./order.ts";
 import { judgeStage, type StageProgress, type StageVerdict } from "./verdict.ts";
-import { explainVerdict, explainGate } from "./words.ts";
+import { explainGate, explainVerdict } from "./words.ts";
 
 /** Residual degrees of freedom below which a metric gate says nothing (evidence.md 3.3). */
 export const NU_MIN = 4;
@@ -69,6 +71,8 @@ export interface GateReading {
   /** Failure probability (boot), hazard ratio (crash, silence), worsening on the gate's scale (metric), with anytime bounds each at `alphaPass`. */
   readonly effect: { readonly estimate: number | null; readonly lower: number | null; readonly upper: number | null };
   readonly byHardware: readonly { readonly hardware: string; readonly lnEHalt: number }[];
+  /** Canaries that got through their first window without an event, where an event gate may pass by that share. */
+  readonly clean: { readonly devices: number; readonly share: number } | null;
   readonly words: string;
 }
 
@@ -101,8 +105,7 @@ export function judge(state: GatesState, look: StageLook): GatesJudgement {
   const gates = state.spec.gates.map((gate) => {
     const share = gate.dryRun === true ? Math.min(1, gate.weight / Math.max(weights, gate.weight)) : gate.weight / weights;
     const enforced = gate.dryRun !== true && !overridden.has(gate.name);
-    const reading = readGate(state, cache, gate, look, total, { threshold: haltThreshold(state.spec.alpha, share), enforced });
-    return { ...reading, words: explainGate(reading, gate) };
+    return readGate(state, cache, gate, look, total, { threshold: haltThreshold(state.spec.alpha, share), enforced });
   });
   const tripped = (state.spec.tripwires ?? [])
     .filter((wire) => !overridden.has(wire.name))
@@ -123,10 +126,62 @@ export function judge(state: GatesState, look: StageLook): GatesJudgement {
       ? { kind: "halt", gates: tripped.map((wire) => wire.name) }
       : judgeStage(gates.filter((gate) => gate.enforced), progress);
   const outcome = verdict.kind === "halt" ? "fail" : verdict.kind === "advance" ? "pass" : "inconclusive";
-  return { verdict, outcome, gates, tripped, started: total.started, resolved, reasons: explainVerdict(verdict, progress, gates, tripped) };
+  let reasons: readonly string[] | undefined;
+  return {
+    verdict,
+    outcome,
+    gates,
+    tripped,
+    started: total.started,
+    resolved,
+    get reasons() {
+      return (reasons ??= explainVerdict(verdict, progress, gates, tripped));
+    },
+  };
 }
 
-type Reading = Omit<GateReading, "words">;
+/** What every look needs of a gate. */
+type Standing = Pick<GateReading, "name" | "kind" | "enforced" | "lnEHalt" | "threshold" | "passThreshold" | "margin" | "canary" | "control" | "byHardware">;
+
+/** What only some looks need, as the work that gives it. */
+interface Deferred {
+  readonly lnEPass: () => number;
+  readonly passed: (lnEPass: number) => boolean;
+  readonly withinMargin: () => boolean;
+  readonly effect: () => GateReading["effect"];
+  readonly clean: () => GateReading["clean"];
+}
+
+function readingOf(gate: GateSpec, standing: Standing, deferred: Deferred): GateReading {
+  let lnEPass: number | undefined;
+  let passed: boolean | undefined;
+  let withinMargin: boolean | undefined;
+  let effect: GateReading["effect"] | undefined;
+  let clean: GateReading["clean"] | undefined;
+  let words: string | undefined;
+  const reading: GateReading = {
+    ...standing,
+    get lnEPass() {
+      return (lnEPass ??= deferred.lnEPass());
+    },
+    get passed() {
+      return (passed ??= deferred.passed(reading.lnEPass));
+    },
+    get withinMargin() {
+      return (withinMargin ??= deferred.withinMargin());
+    },
+    get effect() {
+      return (effect ??= deferred.effect());
+    },
+    get clean() {
+      return clean === undefined ? (clean = deferred.clean()) : clean;
+    },
+    get words() {
+      return (words ??= explainGate(reading, gate));
+    },
+  };
+  return reading;
+}
 
 interface Frame {
   readonly threshold: number;
@@ -135,10 +190,10 @@ interface Frame {
 
 function readGate(
   state: GatesState, cache: GateCaches, gate: GateSpec, look: StageLook, total: BootCounts, frame: Frame,
-): Reading {
+): GateReading {
   if (gate.kind === "boot") return readBoot(state, cache, gate, look, total, frame);
   if (gate.kind === "metric") return readMetric(state, cache, gate, look, frame);
-  return readEvents(state, cache, gate, look, frame);
+  return readEvents(state, cache, gate, look, total, frame);
 }
 
 function common(state: GatesState, gate: GateSpec, look: StageLook, frame: Frame) {
@@ -149,6 +204,11 @@ function common(state: GatesState, gate: GateSpec, look: StageLook, frame: Frame
     passThreshold: -Math.log(state.spec.alphaPass),
     margin: marginAt(gate, look.stage),
   };
+}
+
+/** One look at a stage is one look only once all of it has started. */
+function isComplete(total: BootCounts, look: StageLook): boolean {
+  return total.started > 0 && total.started >= Math.ceil(0.99 * look.target);
 }
 
 function sumBoot(cache: GateCaches): BootCounts {
@@ -165,7 +225,7 @@ function sumBoot(cache: GateCaches): BootCounts {
 
 function readBoot(
   state: GatesState, cache: GateCaches, gate: BootGateSpec, look: StageLook, total: BootCounts, frame: Frame,
-): Reading {
+): GateReading {
   const shared = common(state, gate, look, frame);
   const { started: n, failed: k, confirmed } = total;
   const doubtful = n - confirmed;
@@ -174,29 +234,29 @@ function readBoot(
     .sort(([a], [b]) => compareCodePoints(a, b))
     .map(([hardware, counts]) => ({ hardware, lnEHalt: lnBootEvidence(counts.failed, counts.started, gate.limit).halt }));
   const pooled = lnBootEvidence(k, n, gate.limit).halt;
-  const lnEPass = lnBootEvidence(doubtful, n, shared.margin).pass;
-  const tightest = Math.min(...gate.margins);
-  const complete = n >= Math.ceil(0.99 * look.target);
-  const passed =
-    n > 0 && (look.reopened === true ? lnEPass >= shared.passThreshold : complete && bootStagePass(doubtful, n, shared.margin, state.spec.alphaPass).pass);
-  return {
-    ...shared,
-    lnEHalt: lnGateMixture(pooled, byHardware.map((own) => own.lnEHalt)),
-    lnEPass,
-    passed,
-    withinMargin: n > 0 && lnBootEvidence(doubtful, n, tightest).pass >= shared.passThreshold,
-    canary: { devices: n, events: k, exposureHours: null, estimate: n === 0 ? null : k / n },
-    control: null,
-    effect:
-      n === 0
-        ? { estimate: null, lower: null, upper: null }
-        : {
-            estimate: k / n,
-            lower: bootBounds(k, n, state.spec.alphaPass).lower,
-            upper: bootBounds(doubtful, n, state.spec.alphaPass).upper,
-          },
-    byHardware,
-  };
+  const { alphaPass } = state.spec;
+  return readingOf(
+    gate,
+    {
+      ...shared,
+      lnEHalt: lnGateMixture(pooled, byHardware.map((own) => own.lnEHalt)),
+      canary: { devices: n, events: k, exposureHours: null, estimate: n === 0 ? null : k / n },
+      control: null,
+      byHardware,
+    },
+    {
+      lnEPass: () => lnBootEvidence(doubtful, n, shared.margin).pass,
+      passed: (lnEPass) =>
+        n > 0 &&
+        (look.reopened === true ? lnEPass >= shared.passThreshold : isComplete(total, look) && bootStagePass(doubtful, n, shared.margin, alphaPass).pass),
+      withinMargin: () => n > 0 && lnBootEvidence(doubtful, n, Math.min(...gate.margins)).pass >= shared.passThreshold,
+      effect: () =>
+        n === 0
+          ? { estimate: null, lower: null, upper: null }
+          : { estimate: k / n, lower: bootBounds(k, n, alphaPass).lower, upper: bootBounds(doubtful, n, alphaPass).upper },
+      clean: () => null,
+    },
+  );
 }
 
 function armOf(exposure: Exposure, state: GatesState, now: number, events: number): ArmReading {
@@ -204,27 +264,51 @@ function armOf(exposure: Exposure, state: GatesState, now: number, events: numbe
   return { devices: exposure.devices, events, exposureHours: hours, estimate: hours > 0 ? (events * 24) / hours : null };
 }
 
-function readEvents(state: GatesState, cache: GateCaches, gate: EventGateSpec, look: StageLook, frame: Frame): Reading {
+function readEvents(
+  state: GatesState, cache: GateCaches, gate: EventGateSpec, look: StageLook, total: BootCounts, frame: Frame,
+): GateReading {
   const shared = common(state, gate, look, frame);
   const live = cache.risk.get(gate.name);
   if (live === undefined) throw new Error(`gate ${gate.name} has no risk sets`);
-  const reading = live.read(state.spec.alphaPass);
-  const lnEPass = reading.lnEPass[live.margins.indexOf(shared.margin)] as number;
-  const tightest = reading.lnEPass[live.margins.indexOf(Math.min(...gate.margins))] as number;
-  return {
-    ...shared,
-    lnEHalt: reading.lnEHalt,
-    lnEPass,
-    passed: lnEPass >= shared.passThreshold,
-    withinMargin: tightest >= shared.passThreshold,
-    canary: armOf(cache.exposure[1], state, look.now, reading.events[1]),
-    control: armOf(cache.exposure[0], state, look.now, reading.events[0]),
-    effect: reading.hazard,
-    byHardware: reading.byHardware,
-  };
+  const reading = live.read();
+  const passAt = (margin: number): number => reading.lnEPass[live.margins.indexOf(margin)] as number;
+  const share = shareAt(gate, look.stage);
+  const clean = (): number => cache.window.get(gate.name)?.clean(look.now) ?? 0;
+  return readingOf(
+    gate,
+    {
+      ...shared,
+      lnEHalt: reading.lnEHalt,
+      canary: armOf(cache.exposure[1], state, look.now, reading.events[1]),
+      control: armOf(cache.exposure[0], state, look.now, reading.events[0]),
+      byHardware: reading.byHardware,
+    },
+    {
+      lnEPass: () => passAt(shared.margin),
+      passed: (lnEPass) => lnEPass >= shared.passThreshold || (share !== undefined && passesByShare(state, look, total, share, clean())),
+      withinMargin: () => passAt(Math.min(...gate.margins)) >= shared.passThreshold,
+      effect: () => live.hazard(state.spec.alphaPass),
+      clean: () => (share === undefined ? null : { devices: clean(), share }),
+    },
+  );
 }
 
-function readMetric(state: GatesState, cache: GateCaches, gate: MetricGateSpec, look: StageLook, frame: Frame): Reading {
+/**
+ * Rare events leave a ratio undecided for months, and yet so few of them harm nobody: when the share of canaries with an
+ * event in their first day is shown to lie below the stage's margin m_s, so does any increase of it (evidence.md 3.7). One
+ * look once the whole stage has been through its window, as for boot failures; whoever was not is counted as harmed. Half
+ * of alphaPass, since it stands beside the test of the ratio.
+ */
+function passesByShare(state: GatesState, look: StageLook, total: BootCounts, share: number, clean: number): boolean {
+  const n = total.started;
+  if (!isComplete(total, look)) return false;
+  const doubtful = n - clean;
+  return look.reopened === true
+    ? lnBootEvidence(doubtful, n, share).pass >= -Math.log(state.spec.alphaPass / 2)
+    : bootStagePass(doubtful, n, share, state.spec.alphaPass / 2).pass;
+}
+
+function readMetric(state: GatesState, cache: GateCaches, gate: MetricGateSpec, look: StageLook, frame: Frame): GateReading {
   const shared = common(state, gate, look, frame);
   const live = cache.metric.get(gate.name);
   if (live === undefined) throw new Error(`gate ${gate.name} has no samples`);
@@ -234,24 +318,30 @@ function readMetric(state: GatesState, cache: GateCaches, gate: MetricGateSpec, 
   const pass = (margin: number): number =>
     usable(reading.pooled) ? lnHalfT(reading.pooled, { side: -1, h: margin, tau: gate.tau }) : 0;
   const byHardware = reading.byHardware.map((own) => ({ hardware: own.hardware, lnEHalt: halt(own.fit) }));
-  const lnEPass = pass(shared.margin);
-  const nobody = reading.arms[1].n === 0 && gate.missingData === "ignore";
+  const tooFew = reading.arms[1].n < (gate.devicesMin ?? 1);
   const arm = (index: 0 | 1): ArmReading => ({
     devices: reading.arms[index].n, events: null, exposureHours: exposureHours(cache.exposure[index], state, look.now), estimate: reading.arms[index].mean,
   });
-  return {
-    ...shared,
-    lnEHalt: lnGateMixture(halt(reading.pooled), byHardware.map((own) => own.lnEHalt)),
-    lnEPass,
-    passed: nobody || lnEPass >= shared.passThreshold,
-    withinMargin: pass(Math.min(...gate.margins)) >= shared.passThreshold,
-    canary: arm(1),
-    control: arm(0),
-    effect: usable(reading.pooled)
-      ? { estimate: reading.pooled.effect, ...halfTBounds(reading.pooled, { tau: gate.tau, alpha: state.spec.alphaPass }) }
-      : { estimate: null, lower: null, upper: null },
-    byHardware,
-  };
+  return readingOf(
+    gate,
+    {
+      ...shared,
+      lnEHalt: lnGateMixture(halt(reading.pooled), byHardware.map((own) => own.lnEHalt)),
+      canary: arm(1),
+      control: arm(0),
+      byHardware,
+    },
+    {
+      lnEPass: () => pass(shared.margin),
+      passed: (lnEPass) => (tooFew && gate.missingData === "ignore") || (!tooFew && lnEPass >= shared.passThreshold),
+      withinMargin: () => pass(Math.min(...gate.margins)) >= shared.passThreshold,
+      effect: () =>
+        usable(reading.pooled)
+          ? { estimate: reading.pooled.effect, ...halfTBounds(reading.pooled, { tau: gate.tau, alpha: state.spec.alphaPass }) }
+          : { estimate: null, lower: null, upper: null },
+      clean: () => null,
+    },
+  );
 }
 
 /** Counts the devices a tripwire watches; without `amongFirst` from running totals, else over the first devices by (start, id). */

@@ -30,6 +30,10 @@ const noArms = (): Arms => [{ n: 0, sum: 0 }, { n: 0, sum: 0 }];
 interface Stratum {
   readonly hardware: string;
   readonly members: readonly [Set<string>, Set<string>];
+  /** Members in code-point order, by arm; undefined after a change. */
+  readonly order: [readonly string[] | undefined, readonly string[] | undefined];
+  /** Means of the members without news since they were worked out, by arm. */
+  readonly rows: readonly [Map<string, DeviceMeans | undefined>, Map<string, DeviceMeans | undefined>];
   stale: boolean;
   sums: StratumSums | undefined;
   /** Number of devices and sum of their outcomes by arm, before the sign of `worse` is applied. */
@@ -57,6 +61,8 @@ export class LiveMetric {
   readonly #records: Readonly<Record<string, DeviceRecord>>;
   readonly #spell: (device: string, canary: 0 | 1) => Spell | undefined;
   readonly #strata = new Map<string, Stratum>();
+  /** In the order of their keys; undefined after a new one. */
+  #sorted: readonly Stratum[] | undefined;
 
   constructor(
     spec: MetricGateSpec,
@@ -78,18 +84,23 @@ export class LiveMetric {
   changed(device: string, canary: 0 | 1, before: Spell | undefined, after: Spell | undefined): void {
     if (before !== undefined) {
       const old = this.#stratum(before);
-      old.members[canary].delete(device);
+      if (old.members[canary].delete(device)) old.order[canary] = undefined;
+      old.rows[canary].delete(device);
       old.stale = true;
     }
     if (after === undefined || !isSampled(this.#gates, device, canary, after.placement.stage)) return;
     const stratum = this.#stratum(after);
     stratum.members[canary].add(device);
+    stratum.order[canary] = undefined;
+    stratum.rows[canary].delete(device);
     stratum.stale = true;
   }
 
   /** Takes note of a new sample of a device that stands in an arm. */
-  sampled(spell: Spell): void {
-    this.#stratum(spell).stale = true;
+  sampled(device: string, spell: Spell): void {
+    const stratum = this.#stratum(spell);
+    stratum.rows[spell.canary].delete(device);
+    stratum.stale = true;
   }
 
   /** The comparison now; strata with news are summed again, the others are not touched. */
@@ -97,7 +108,8 @@ export class LiveMetric {
     const hardware = new Map<string, (StratumSums | undefined)[]>();
     const all: (StratumSums | undefined)[] = [];
     const arms = noArms();
-    for (const [, stratum] of [...this.#strata].sort(([a], [b]) => compareCodePoints(a, b))) {
+    this.#sorted ??= [...this.#strata].sort(([a], [b]) => compareCodePoints(a, b)).map(([, stratum]) => stratum);
+    for (const stratum of this.#sorted) {
       if (stratum.stale) this.#resum(stratum);
       all.push(stratum.sums);
       const own = hardware.get(stratum.hardware);
@@ -125,11 +137,14 @@ export class LiveMetric {
       stratum = {
         hardware: spell.placement.hardware,
         members: [new Set(), new Set()],
+        order: [undefined, undefined],
+        rows: [new Map(), new Map()],
         stale: true,
         sums: undefined,
         arms: noArms(),
       };
       this.#strata.set(key, stratum);
+      this.#sorted = undefined;
     }
     return stratum;
   }
@@ -138,8 +153,13 @@ export class LiveMetric {
     const rows: DeviceMeans[] = [];
     const arms = noArms();
     for (const canary of [0, 1] as const) {
-      for (const device of [...stratum.members[canary]].sort(compareCodePoints)) {
-        const row = this.#row(device, this.#spell(device, canary) as Spell);
+      const known = stratum.rows[canary];
+      for (const device of (stratum.order[canary] ??= [...stratum.members[canary]].sort(compareCodePoints))) {
+        let row = known.get(device);
+        if (row === undefined && !known.has(device)) {
+          row = this.#row(device, this.#spell(device, canary) as Spell);
+          known.set(device, row);
+        }
         if (row === undefined) continue;
         rows.push(row);
         arms[canary].n += 1;
@@ -162,7 +182,7 @@ export class LiveMetric {
     if (to - from < (this.#spec.samplesMin ?? SAMPLES_MIN_DEFAULT)) return undefined;
     const window = this.#spec.baselineWindow ?? BASELINE_WINDOW_DEFAULT;
     let before = 0;
-    if (window > 0) {
+    if (window > 0 && spell.placement.stage >= (this.#spec.baselineFromStage ?? 0)) {
       // A canary's baseline ends when its update starts, not when the new image confirms.
       const until = spell.canary === 1 ? (record.canary as { startedAt: number }).startedAt : spell.enter;
       const first = lowerBound(samples.at, until - window);

@@ -34,7 +34,6 @@ export interface RiskReading {
   readonly lnEPass: readonly number[];
   /** Events by arm: [controls, canaries]. */
   readonly events: readonly [number, number];
-  readonly hazard: RatioBounds & { readonly estimate: number | null };
   readonly byHardware: readonly { readonly hardware: string; readonly lnEHalt: number; readonly events: number }[];
 }
 
@@ -45,6 +44,8 @@ export class LiveRisk {
   readonly #records: Readonly<Record<string, DeviceRecord>>;
   readonly #spell: (device: string, canary: 0 | 1) => Spell | undefined;
   readonly #strata = new Map<string, Stratum>();
+  /** In the order of their keys; undefined after a new one. */
+  #sorted: readonly Stratum[] | undefined;
 
   constructor(
     spec: EventGateSpec,
@@ -93,16 +94,27 @@ export class LiveRisk {
     this.#advance(stratum, [{ at, rank: 1, id: device, canary: spell.canary }]);
   }
 
-  /** Evidence now. */
-  read(alpha: number): RiskReading {
-    const sums = this.#emptySums();
+  /** Strata with everything folded, always in one order: sums of floating-point numbers depend on it. */
+  #folded(): readonly Stratum[] {
+    this.#sorted ??= [...this.#strata].sort(([a], [b]) => compareCodePoints(a, b)).map(([, stratum]) => stratum);
+    for (const stratum of this.#sorted) if (stratum.stale) this.#refold(stratum);
+    return this.#sorted;
+  }
+
+  /** The hazard ratio now, with anytime bounds each at `alpha`: dear, and for people only. */
+  hazard(alpha: number): RatioBounds & { readonly estimate: number | null } {
     const likelihood = emptyLikelihood();
+    for (const stratum of this.#folded()) mergeLikelihood(likelihood, stratum.likelihood);
+    return hazardRatio(likelihood, alpha);
+  }
+
+  /** Evidence now. */
+  read(): RiskReading {
+    const sums = this.#emptySums();
     const events: [number, number] = [0, 0];
     const hardware = new Map<string, { side: RiskSums; events: number }>();
-    for (const [, stratum] of [...this.#strata].sort(([a], [b]) => compareCodePoints(a, b))) {
-      if (stratum.stale) this.#refold(stratum);
+    for (const stratum of this.#folded()) {
       for (const [i, side] of sums.entries()) merge(side, stratum.sums[i] as RiskSums);
-      mergeLikelihood(likelihood, stratum.likelihood);
       events[0] += stratum.events[0];
       events[1] += stratum.events[1];
       let own = hardware.get(stratum.hardware);
@@ -118,7 +130,6 @@ export class LiveRisk {
       lnEHalt: lnGateMixture(lnRiskEvidence(halt), byHardware.map((own) => own.lnEHalt)),
       lnEPass: pass.map(lnRiskEvidence),
       events,
-      hazard: hazardRatio(likelihood, alpha),
       byHardware,
     };
   }
@@ -137,6 +148,7 @@ export class LiveRisk {
         ...this.#emptyFold(),
       };
       this.#strata.set(key, stratum);
+      this.#sorted = undefined;
     }
     return stratum;
   }

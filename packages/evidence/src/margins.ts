@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Margins and sizing from one number the operator can answer: how many devices may be harmed (evidence.md 3.7).
 
+import { binomialCdf, clopperPearsonUpper } from "./distributions.ts";
+
 /** Largest margin a stage may have, however generous the budget. */
 export const MARGIN_CAP = 0.5;
 
@@ -42,4 +44,16 @@ export function devicesToPass(margin: number, alphaPass = 0.05): number {
 /** Shortest sensible soak in hours: a day, three check-ins of the slowest class, and the onset the plan means to guard (evidence.md 3.7). */
 export function minimumSoakHours(slowestCheckInHours: number, guardedOnsetHours = 0): number {
   return Math.max(24, 3 * slowestCheckInHours, guardedOnsetHours);
+}
+
+/**
+ * The smallest failure margin that `devices` can exclude while a release at the limit still passes nine times of ten.
+ *
+ * k is the 90 % quantile of failures at the limit; the margin is the Clopper-Pearson upper bound of k at half of
+ * `alphaPass`, the stricter of the two levels at which gates pass.
+ */
+export function smallestMargin(devices: number, limit: number, alphaPass = 0.05): number {
+  let k = 0;
+  while (k < devices && binomialCdf(k, devices, limit) < 0.9) k += 1;
+  return Math.min(MARGIN_CAP, clopperPearsonUpper(k, devices, alphaPass / 2));
 }

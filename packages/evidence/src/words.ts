@@ -24,6 +24,17 @@ function range(lower: string | null, upper: string | null): string {
   return lower === null && upper === null ? "no bounds yet" : `between ${lower ?? "?"} and ${upper ?? "?"}`;
 }
 
+/** What a gate still lacks to pass, from what every look knows already. */
+export function explainLack(gate: GateReading): string {
+  const { canary, control, clean } = gate;
+  const seen =
+    canary.events === null
+      ? `${canary.devices} canaries with data${control === null ? "" : `, ${control.devices} controls`}`
+      : `${canary.events} events on ${canary.devices} canaries${control === null ? "" : `, ${control.events} on ${control.devices} controls`}`;
+  const quiet = clean === null ? "" : `; ${clean.devices} canaries clean so far, or all but less than ${percent(clean.share)} of them`;
+  return `${gate.name}: ${seen}; evidence against the margin ${odds(gate.lnEPass)}, passes at ${odds(gate.passThreshold)}${quiet}`;
+}
+
 /** One gate in one sentence. */
 export function explainGate(gate: Omit<GateReading, "words">, spec: GateSpec): string {
   const evidence = `evidence of harm ${odds(gate.lnEHalt)}, halts at ${odds(gate.threshold)}`;
@@ -71,7 +82,7 @@ export function explainVerdict(
       ];
     case "wait":
     case "hold":
-      return [lateness(verdict.reason, progress, verdict.kind), ...named(verdict.gates ?? [])];
+      return [lateness(verdict.reason, progress, verdict.kind), ...gates.filter((gate) => verdict.gates?.includes(gate.name) === true).map(explainLack)];
   }
 }
 

@@ -4,6 +4,7 @@
 import type { Assignment, Criterion, GateReading, Instant, Judge, JudgeContext, Judgement, Observation, Plan, Verdict } from "@coalmine/core";
 import {
   type GateReading as EvidenceReading,
+  type GatesJudgement,
   type GateSpec,
   type GatesState,
   harmBudgetMargins,
@@ -12,6 +13,7 @@ import {
   openGates,
   type Placement,
   ratioMargins,
+  smallestMargin,
   type Tripwire,
 } from "@coalmine/evidence";
 import { boundJudge, type Tallies } from "./judge.ts";
@@ -83,15 +85,24 @@ export const planJudge: Judge<PlanEvidence> = {
     if (state.bounds !== null) {
       parts.push(boundJudge.judge(state.bounds, context));
     }
-    const gates = parts.flatMap((part) => part.gates);
-    const fail = parts.find((part) => part.verdict.kind === "fail");
-    if (fail !== undefined) {
-      return { verdict: fail.verdict, gates };
-    }
-    const missing = parts.flatMap((part) => (part.verdict.kind === "inconclusive" ? part.verdict.missing : []));
-    return { verdict: missing.length > 0 ? { kind: "inconclusive", missing } : { kind: "pass" }, gates };
+    return {
+      verdict: verdictOf(parts),
+      // Readings are for people: a look every few seconds does not need them.
+      get gates() {
+        return parts.flatMap((part) => part.gates);
+      },
+    };
   },
 };
+
+function verdictOf(parts: readonly Judgement[]): Verdict {
+  const fail = parts.find((part) => part.verdict.kind === "fail");
+  if (fail !== undefined) {
+    return fail.verdict;
+  }
+  const missing = parts.flatMap((part) => (part.verdict.kind === "inconclusive" ? part.verdict.missing : []));
+  return missing.length > 0 ? { kind: "inconclusive", missing } : { kind: "pass" };
+}
 
 const key = (place: Placement): string => `${place.stage}|${place.hardware}|${place.connectivity}`;
 
@@ -104,26 +115,61 @@ function specOf(plan: Plan, gates: readonly Criterion[], members: readonly Assig
     devices: members.filter((member) => member.stage === stage).length,
     controls: members.filter((member) => member.control === stage).length,
   }));
-  const cumulative: number[] = [];
-  for (const stage of stages) {
-    cumulative.push((cumulative.at(-1) ?? 0) + stage.devices);
-  }
-  const margins = harmBudgetMargins(cumulative, Math.max(1, plan.harmBudget * members.length));
   return {
     alpha: plan.alpha,
-    alphaPass: 0.05,
+    alphaPass,
     origin: start.at,
     seed: start.seed,
     stages,
-    gates: gates.map((gate) => gateSpec(gate, margins)),
+    gates: gateSpecs(plan, gates, stages.map((stage) => stage.devices)),
     tripwires: gates.filter((gate) => gate.critical).map(tripwire),
   };
 }
 
+/** The weighing gates of a plan for stages of these sizes, as the judge and the power statement see them. */
+export function gateSpecs(plan: Plan, gates: readonly Criterion[], sizes: readonly number[]): GateSpec[] {
+  const margins = stageMargins(plan, sizes);
+  return gates.map((gate) => gateSpec(plan, gate, margins));
+}
+
+/** Criteria of a plan that weigh evidence; the others have a fixed bound. */
+export function weighedCriteria(plan: Plan): Criterion[] {
+  return plan.gates.filter((gate) => !bounded.has(gate.metric));
+}
+
+/** Share of failures that is still harmless: one less the confirmation rate the plan asks for. */
+export function bootLimit(plan: Plan): number {
+  return 1 - (plan.gates.find((gate) => gate.metric === "boot-confirmation")?.min ?? 0.995);
+}
+
+/**
+ * Failure shares that each stage must exclude, from the harm budget (evidence.md 3.7). A plan that names no budget gets
+ * half a per cent of the fleet, or as little as its own stages can exclude: a canary of ten devices says nothing about
+ * one in a hundred, and a gate that no release can pass would hold every rollout.
+ */
+export function stageMargins(plan: Plan, sizes: readonly number[]): number[] {
+  const cumulative: number[] = [];
+  for (const size of sizes) {
+    cumulative.push((cumulative.at(-1) ?? 0) + size);
+  }
+  const fleet = cumulative.at(-1) ?? 0;
+  if (plan.harmBudget > 0) {
+    return harmBudgetMargins(cumulative, Math.max(1, plan.harmBudget * fleet));
+  }
+  const margins = harmBudgetMargins(cumulative, Math.max(1, harmBudgetDefault * fleet)).map((margin, stage) =>
+    Math.max(margin, smallestMargin(cumulative[stage] as number, bootLimit(plan), alphaPass)),
+  );
+  // The last stage keeps its predecessor's: nothing comes after it.
+  return margins.map((margin, stage) => (stage > 0 && stage === margins.length - 1 ? (margins[stage - 1] as number) : margin));
+}
+
+const alphaPass = 0.05;
+const harmBudgetDefault = 0.005;
+
 /** Metric gates widen their margin for early, small stages (evidence.md 3.7: +30 %, +15 %, +10 %). */
 const metricWidth = [3, 1.5, 1];
 
-function gateSpec(gate: Criterion, margins: readonly number[]): GateSpec {
+function gateSpec(plan: Plan, gate: Criterion, margins: readonly number[]): GateSpec {
   const common = { name: gate.metric, weight: gate.weight, ...(gate.dryRun ? { dryRun: true } : {}) };
   switch (gate.metric) {
     case "boot-confirmation": {
@@ -136,6 +182,8 @@ function gateSpec(gate: Criterion, margins: readonly number[]): GateSpec {
         ...common,
         kind: gate.metric === "silence" ? "silence" : "crash",
         margins: gate.margin === undefined ? ratioMargins(margins, baseline[gate.metric]) : margins.map(() => 1 + (gate.margin as number)),
+        shares: margins,
+        window: Math.min(86_400_000, Math.max(60_000, plan.soak.min)),
       };
     default: {
       const scale = gate.scale ?? "raw";
@@ -152,6 +200,9 @@ function gateSpec(gate: Criterion, margins: readonly number[]): GateSpec {
           return scale === "ln" ? Math.log1p(wide) : wide;
         }),
         missingData: gate.missingData === "ignore" ? "ignore" : "hold",
+        devicesMin: gate.minSample,
+        // Canaries of the first stage begin at once: there is nothing from before to compare with.
+        baselineFromStage: 1,
       };
     }
   }
@@ -248,9 +299,8 @@ function judgeGates(state: GatesState, context: JudgeContext): Judgement {
     representative: context.representative,
     overrides: context.overrides,
   });
-  const gates = judgement.gates.map(reading);
   let verdict: Verdict;
-  if (judgement.outcome === "pass") {
+  if (judgement.outcome === "pass" || isLastWord(state, context, judgement)) {
     verdict = { kind: "pass" };
   } else if (judgement.verdict.kind === "halt") {
     const [gate = "gates"] = judgement.verdict.gates;
@@ -259,7 +309,24 @@ function judgeGates(state: GatesState, context: JudgeContext): Judgement {
   } else {
     verdict = { kind: "inconclusive", missing: judgement.reasons };
   }
-  return { verdict, gates };
+  return {
+    verdict,
+    get gates() {
+      return judgement.gates.map(reading);
+    },
+  };
+}
+
+/**
+ * The last stage opens nothing further, and has no controls left: what earlier stages showed of rates is all that there
+ * will be. It passes when its updates have and no gate fails; comparisons that lack evidence do not hold it.
+ */
+function isLastWord(state: GatesState, context: JudgeContext, { verdict, gates }: GatesJudgement): boolean {
+  const last = state.spec.stages.length - 1;
+  if (context.stage !== last || last === 0 || (verdict.kind !== "wait" && verdict.kind !== "hold") || verdict.reason !== "insufficient-evidence") {
+    return false;
+  }
+  return gates.every((gate) => gate.kind !== "boot" || verdict.gates?.includes(gate.name) !== true);
 }
 
 function reading(gate: EvidenceReading): GateReading {

@@ -76,7 +76,7 @@ const metrics: Readonly<Record<string, Partial<Criterion>>> = {
   "boot-confirmation": { min: 0.995, weight: 0.4 },
   "crash-rate": { weight: 0.3 },
   silence: { weight: 0.1 },
-  "battery-drain": { weight: 0.2, worse: "higher", scale: "ln", missingData: "ignore" },
+  "battery-drain": { weight: 0.2, worse: "higher", scale: "ln", missingData: "ignore", minSample: 20 },
   "connectivity-uptime": { weight: 0.1, worse: "lower", scale: "raw" },
   "crash-free-devices": { min: 0.95 },
 };
@@ -90,7 +90,7 @@ const criterion = z.strictObject({
   margin: share.optional(),
   worse: z.enum(["higher", "lower"]).optional(),
   scale: z.enum(["ln", "raw"]).optional(),
-  minSample: z.int().min(1).default(5),
+  minSample: z.int().min(1).optional(),
   missingData: z.enum(["fail", "hold", "ignore"]).optional(),
   critical: z.boolean().default(false),
   dryRun: z.boolean().default(false),
@@ -120,6 +120,7 @@ const planShape = z.strictObject({
   name: z.string().min(1).max(64).default("plan"),
   stages: z.array(stage).min(1, "a plan needs at least one stage").max(32).default([{ name: "canary", count: 10 }, "10%", "50%", "100%"]),
   partial: z.boolean().default(false),
+  holdback: share.refine((held) => held <= 0.2, "must be at most 20%").default(0),
   strata: z.array(z.string().min(1).max(32)).max(6).default(["hardware", "connectivity", "firmware"]),
   representativeness: z.enum(["require", "warn"]).default("require"),
   strataCoverMin: share.default(0.1),
@@ -148,7 +149,7 @@ const planShape = z.strictObject({
     error: (issue) => (issue.input === undefined ? noGates : undefined),
   }),
   alpha: share.refine((alpha) => alpha > 0 && alpha <= 0.5, "must be above 0 and at most 0.5").default(0.05),
-  harmBudget: share.refine((budget) => budget > 0, "must be above 0").default(0.005),
+  harmBudget: share.refine((budget) => budget > 0, "must be above 0").optional(),
   minDevices: z.int().min(1).max(10_000).default(20),
 });
 
@@ -159,7 +160,7 @@ export function planFromData(data: unknown, source = "plan"): Plan {
   return checkPlan({
     version: 1,
     name: shape.name,
-    stages: shape.stages.map((entry, index) => stageOf(entry, index, source)),
+    stages: withHoldback(shape.stages.map((entry, index) => stageOf(entry, index, source)), shape.holdback, source),
     partial: shape.partial,
     strata: shape.strata,
     representativeness: shape.representativeness,
@@ -172,9 +173,23 @@ export function planFromData(data: unknown, source = "plan"): Plan {
     resolvedMin: shape.resolvedMin,
     gates,
     alpha: shape.alpha,
-    harmBudget: shape.harmBudget,
+    harmBudget: shape.harmBudget ?? 0,
     minDevices: shape.minDevices,
   });
+}
+
+/** Keeps a share of the fleet back as controls until the rest has soaked: the last stage in two. */
+function withHoldback(stages: readonly StageSpec[], held: number, source: string): StageSpec[] {
+  const last = stages.at(-1) as StageSpec;
+  if (held === 0) {
+    return [...stages];
+  }
+  const percent = 100 - held * 100;
+  const before = stages.at(-2)?.size;
+  if (last.size.kind !== "percent" || last.size.percent !== 100 || (before?.kind === "percent" && before.percent >= percent)) {
+    throw new CoalmineError("plan/holdback", `${source}: holdback: keeps back a part of the last stage, which must be 100% and larger than the holdback`);
+  }
+  return [...stages.slice(0, -1), { name: last.name, size: { kind: "percent", percent } }, { name: "holdback", size: last.size }];
 }
 
 /** Reads a plan file. Throws `yaml/...` or `plan/...` naming the place. */

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// How many canaries got through the first day after their confirmation without an event.
+
+import { lowerBound, type Spell, spellEnd } from "./device-record.ts";
+import type { DeviceRecord, EventGateSpec } from "./gate-spec.ts";
+import { WINDOW_DEFAULT } from "./gate-spec.ts";
+
+/** Caches beside the state for one event gate; a function of the records alone, in any order. */
+export class FirstWindow {
+  readonly #kind: EventGateSpec["kind"];
+  readonly #window: number;
+  /** When each canary's window began. */
+  readonly #entered = new Map<string, number>();
+  /** The same, ascending. */
+  readonly #ascending: number[] = [];
+  /** Canaries whose window was spoilt by an event, or cut short. */
+  readonly #spoilt = new Map<string, number>();
+
+  constructor(spec: EventGateSpec) {
+    this.#kind = spec.kind;
+    this.#window = spec.window ?? WINDOW_DEFAULT;
+  }
+
+  /** Takes note of a canary's record; `spell` is undefined while it has not confirmed. */
+  changed(device: string, spell: Spell | undefined, record: DeviceRecord): void {
+    const known = this.#entered.get(device);
+    if (known !== spell?.enter) {
+      if (known !== undefined) {
+        this.#ascending.splice(lowerBound(this.#ascending, known), 1);
+        this.#entered.delete(device);
+      }
+      if (spell !== undefined) {
+        this.#ascending.splice(lowerBound(this.#ascending, spell.enter), 0, spell.enter);
+        this.#entered.set(device, spell.enter);
+      }
+    }
+    if (spell !== undefined && this.#isSpoilt(spell, record)) this.#spoilt.set(device, spell.enter);
+    else this.#spoilt.delete(device);
+  }
+
+  /** Canaries whose whole window lies before `now` and was free of events. */
+  clean(now: number): number {
+    const last = now - this.#window;
+    let count = lowerBound(this.#ascending, last + 1);
+    for (const enter of this.#spoilt.values()) if (enter <= last) count -= 1;
+    return count;
+  }
+
+  #isSpoilt(spell: Spell, record: DeviceRecord): boolean {
+    const until = spell.enter + this.#window;
+    const end = spellEnd(spell);
+    if (end !== null && end < until) return true;
+    const first = record.crashes[lowerBound(record.crashes, spell.enter)];
+    return this.#kind === "crash" && first !== undefined && first < until;
+  }
+}
