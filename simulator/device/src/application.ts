@@ -163,7 +163,7 @@ export function keepCommand(device: Device, command: Command): void {
 const keptMax = 8;
 
 /** True while a sleepy board's radio is off. It stays on as long as there is work. */
-export function isAsleep(device: Device, now: number): boolean {
+function isAsleep(device: Device, now: number): boolean {
   return device.description.connectivity.sleepy && now > device.awakeUntil && device.trial === null && (device.update === null || device.update.startAt > now && device.update.startAt !== never);
 }
 

@@ -62,6 +62,6 @@ export function hits(filter: DefectFilter | undefined, device: DeviceDescription
 }
 
 /** `1.2.0` and `1.2.0+0` name one version. */
-export function sameVersion(a: string, b: string): boolean {
+function sameVersion(a: string, b: string): boolean {
   return a === b || a.replace(/\+0$/, "") === b.replace(/\+0$/, "");
 }

@@ -152,8 +152,8 @@ export interface CrashEntry {
 
 const noCrashes: readonly CrashEntry[] = [];
 export const noDefects: readonly DefectBehaviour[] = [];
-const never = Number.POSITIVE_INFINITY;
-export { never };
+/** A deadline that does not come. */
+export const never = Number.POSITIVE_INFINITY;
 
 /**
  * A board fresh from the factory, without power. It lives by `step`; the first input is a `power-on`.
@@ -242,7 +242,7 @@ export function uptime(device: Device, now: number): number {
   return Math.max(0, Math.floor(((now - device.startedAt) / 1_000) * clockFactor(device)));
 }
 
-export function clockFactor(device: Device): number {
+function clockFactor(device: Device): number {
   const skew = findDefect(device, "clock-skew");
   return skew === undefined ? 1 : skew.factor;
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes wrong in this boot, decided at its start by name: crashes, hangs, silence, death.
-import type { ResetCause } from "@coalmine/protocol";
 import { chance, type Device, findDefect, never, noDefects, ownTime, type Turn, uptime } from "./device.ts";
 import type { DefectBehaviour } from "./defect.ts";
 import { hits } from "./defect.ts";
@@ -11,7 +10,7 @@ import { crashesMax } from "./records.ts";
 
 const day = 86_400_000;
 /** The hardware watchdog bites this long after the application stopped feeding it, ms. */
-export const watchdogPeriod = 60_000;
+const watchdogPeriod = 60_000;
 
 /** Where a crash happens: an index into the build's own addresses. From here on, one for each kind of crash. */
 const Site = { baseline: 0, bootLoop: 8, afterBoot: 9, late: 10, leak: 11, rate: 12 } as const;
@@ -132,6 +131,3 @@ export function hang(turn: Turn, watched: boolean): void {
   device.phase = "hung";
   device.watchdogAt = watched ? now + watchdogPeriod : never;
 }
-
-/** What the reset at the end of a hang or a trial is called. */
-export const watchdogCause: ResetCause = "watchdog";

@@ -7,7 +7,7 @@ import { encodeAttempt, encodeCrashes, isFinal } from "./records.ts";
 import { RecordKind } from "./storage.ts";
 
 /** Reports kept at most; a full outbox loses progress first, then its oldest report. Results and crashes are in storage anyway. */
-export const outboxMax = 16;
+const outboxMax = 16;
 
 /** True when what is sent now has a chance to arrive. */
 export function isConnected(device: Device): boolean {

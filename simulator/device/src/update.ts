@@ -93,7 +93,7 @@ function attemptFor(device: Device, offer: Pick<OfferRecord, "offer" | "imageHas
   };
 }
 
-export function newUpdate(device: Device, offer: OfferRecord, startAt: number): Update {
+function newUpdate(device: Device, offer: OfferRecord, startAt: number): Update {
   return {
     offer,
     startAt,
@@ -137,7 +137,7 @@ export function resumeOffer(turn: Turn, offer: OfferRecord): void {
 const nothing = new Uint8Array(0);
 
 /** Drops the update, from storage too. */
-export function forget(device: Device): void {
+function forget(device: Device): void {
   if (device.update !== null) {
     device.update = null;
     device.retryAt = never;

@@ -45,7 +45,10 @@ function describeIssue(issue: z.core.$ZodIssue): string[] {
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     // The branch that got furthest says most.
     const deepest = issue.errors.reduce((best, branch) => (depth(branch) > depth(best) ? branch : best));
-    return deepest.flatMap((inner) => describeIssue({ ...inner, path: [...issue.path, ...inner.path] } as z.core.$ZodIssue));
+    if (depth(deepest) === 0 && !issue.message.startsWith("Invalid input")) {
+      return [`${place}: ${issue.message}`]; // no branch was begun: what is allowed says more
+    }
+    return deepest.flatMap((inner) => describeIssue({ ...inner, path: [...issue.path, ...inner.path] }));
   }
   return [`${place}: ${issue.message}`];
 }

@@ -103,7 +103,7 @@ export function fleetFromData(data: unknown, source = "fleet"): FleetSpec {
 }
 
 /** What the shape alone cannot say. */
-export function checkFleet(spec: FleetSpec, source: string): FleetSpec {
+function checkFleet(spec: FleetSpec, source: string): FleetSpec {
   const fail = (code: string, message: string): never => {
     throw new CoalmineError(`fleet/${code}`, `${source}: ${message}`);
   };

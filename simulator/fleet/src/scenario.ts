@@ -25,7 +25,7 @@ export const deviceSelector = z.strictObject({
 
 const devices = z.union([z.literal("all"), deviceSelector], { error: 'must be "all" or a selector such as {connectivity: [lte]}' }).default("all");
 
-/** When a fault begins: time since the end of the warm-up, when the first rollout may start. */
+/** When a fault begins: time since the start of the scenario, the warm-up included. */
 const at = duration;
 
 const fault = z.discriminatedUnion(
@@ -97,7 +97,7 @@ const expectation = z.strictObject({
 });
 
 /** The shape of a scenario document; `simulator/scenarios/README.md` describes it. */
-export const scenarioShape = z.strictObject({
+const scenarioShape = z.strictObject({
   name: label,
   description: z.string().max(2_000).default(""),
   seed: seedNumber.default(1),
