@@ -55,7 +55,7 @@ export interface SessionOptions {
 const packetMax = limits.blockAnswer + 256;
 
 /** Real milliseconds after which nothing waits for an answer any more. */
-const patience = 2_000;
+const patience = 5_000;
 
 /** Block requests that one device is remembered to wait for. */
 const askedMax = 64;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CoalmineError } from "@coalmine/core";
+import { type Command, InvalidArgumentError } from "commander";
+import { example } from "./example.ts";
+
+interface Flags {
+  readonly connect: string;
+  readonly devices: number;
+  readonly shard?: string;
+  readonly seed: number;
+  readonly fleet?: string;
+  readonly key?: string;
+  readonly speed: number;
+  readonly for?: number;
+  readonly json?: true;
+}
+
+/** Adds `sim fleet`: devices only, against any orchestrator. */
+export function registerFleet(sim: Command): void {
+  const fleet = sim
+    .command("fleet")
+    .description("run simulated devices against an orchestrator, until Ctrl-C")
+    .requiredOption("--connect <url>", "the orchestrator's MQTT broker, mqtt://HOST:PORT")
+    .option("--devices <n>", "devices of the whole fleet", whole, 100)
+    .option("--shard <i/n>", "run only part i of n, so that several processes share a fleet")
+    .option("--seed <n>", "seed of everything random about the fleet", whole, 7)
+    .option("--fleet <file>", "fleet description (YAML); the demo's fleet without one")
+    .option("--key <file>", "private key (PEM) that signed the factory images and that the bootloaders trust; derived from the seed without one")
+    .option("--speed <n>", "device seconds in a real one", positive, 1)
+    .option("--for <seconds>", "end after so many real seconds", positive)
+    .option("--json", "one JSON document with the final counts on stdout")
+    .action(async (flags: Flags) => {
+      const { runFleet } = await import("../sim-fleet-run.ts");
+      if (flags.connect.startsWith("coap:") || flags.connect.startsWith("coaps:")) {
+        throw new CoalmineError("sim/coap", "simulated devices do not speak CoAP over the network yet; use mqtt://HOST:PORT");
+      }
+      await runFleet(flags);
+    });
+  example(fleet, "coalmine sim fleet --connect mqtt://127.0.0.1:1883 --devices 1000", "coalmine sim fleet --connect mqtt://127.0.0.1:1883 --devices 20000 --shard 1/2");
+}
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0 || text.trim() === "") {
+    throw new InvalidArgumentError("It must be a whole number.");
+  }
+  return value;
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) {
+    throw new InvalidArgumentError("It must be a number above 0.");
+  }
+  return value;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CoalmineError, instant } from "@coalmine/core";
+import { createDevice, createShared, type Device, step } from "@coalmine/device";
+import { assembleFleet, deviceDescription, type FleetSpec, labKey, parseFleet } from "@coalmine/fleet";
+import { AcceleratedClock, liveFleet, type LiveStats, parseShard, shardOf } from "@coalmine/live";
+import { loadSigningKey, type SigningKey } from "@coalmine/mcuboot";
+import { draw } from "@coalmine/world";
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { demoScenario } from "./demo-scenario.ts";
+import { openFilesMax, spareFiles } from "./open-files.ts";
+import { output } from "./output/output.ts";
+import { progress } from "./output/progress.ts";
+
+export interface FleetRun {
+  readonly connect: string;
+  readonly devices: number;
+  readonly shard?: string;
+  readonly seed: number;
+  readonly fleet?: string;
+  readonly key?: string;
+  readonly speed: number;
+  readonly for?: number;
+  readonly json?: true;
+}
+
+const lookEvery = 500;
+
+/** Runs devices until a signal comes, or the time is over. */
+export async function runFleet(options: FleetRun): Promise<void> {
+  const out = output(options);
+  const spec = await fleetSpec(options);
+  const indexes = options.shard === undefined ? Array.from({ length: spec.devices }, (_, index) => index) : shardOf(spec.devices, parseShard(options.shard));
+  if (indexes.length + spareFiles > openFilesMax()) {
+    throw new CoalmineError(
+      "sim/open-files",
+      `${indexes.length} devices need ${indexes.length + spareFiles} open files, and ${openFilesMax()} are allowed: raise the limit (ulimit -n), or split the fleet with --shard 1/2`,
+      { retry: "later" },
+    );
+  }
+  const fleet = assembleFleet(spec, await signingKey(options));
+  const clock = new AcceleratedClock({ epoch: instant(Date.now()), speed: options.speed });
+  const shared = createShared(draw);
+  const live = await liveFleet<Device>({
+    connect: options.connect,
+    boards: indexes.map((index) => createDevice(deviceDescription(fleet, index), options.seed, shared)),
+    idOf: (device) => device.description.id,
+    step,
+    clock,
+    seed: options.seed,
+  });
+  out.note(`${indexes.length} of ${spec.devices} devices, seed ${options.seed}, speed ${options.speed}, connecting to ${options.connect}`);
+  const bar = progress("devices up");
+  const timer = setInterval(() => bar.update(live.stats.up, live.stats.devices, counts(live.stats)), lookEvery);
+  const reason = await ended(options.for);
+  clearInterval(timer);
+  bar.end();
+  await live.close();
+  out.note(`ended by ${reason}`);
+  out.result({ seed: options.seed, ...live.stats }, () => counts(live.stats));
+}
+
+async function fleetSpec(options: FleetRun): Promise<FleetSpec> {
+  const spec = options.fleet === undefined ? demoScenario().fleet : parseFleet(await text(options.fleet, "fleet"), options.fleet);
+  return { ...spec, seed: options.seed, devices: options.devices };
+}
+
+async function signingKey(options: FleetRun): Promise<SigningKey> {
+  return options.key === undefined ? labKey(options.seed) : loadSigningKey(await text(options.key, "key"));
+}
+
+async function text(path: string, what: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new CoalmineError(`sim/${what}-file`, `cannot read the ${what} file ${path}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+  }
+}
+
+/** Resolves with the name of the signal, or when the time is over. */
+function ended(seconds: number | undefined): Promise<string> {
+  return new Promise((resolve) => {
+    process.once("SIGINT", () => resolve("SIGINT"));
+    process.once("SIGTERM", () => resolve("SIGTERM"));
+    if (seconds !== undefined) {
+      setTimeout(() => resolve(`--for ${seconds}`), seconds * 1_000);
+    }
+  });
+}
+
+function counts(stats: LiveStats): string {
+  const words = [
+    `${stats.reports} reports`,
+    `${stats.acknowledged} acknowledged`,
+    `${stats.commands} commands`,
+    `${stats.blocks} blocks`,
+    ...(stats.losses === 0 ? [] : [`${stats.losses} connections lost`]),
+    ...(stats.resent === 0 ? [] : [`${stats.resent} sent again`]),
+    ...(stats.dropped === 0 ? [] : [`${stats.dropped} dropped`]),
+    ...(stats.refused === 0 ? [] : [`${stats.refused} refused`]),
+    ...(stats.up === stats.devices || stats.trouble === "" ? [] : [`trouble: ${stats.trouble}`]),
+  ];
+  return words.join(", ");
+}
