@@ -97,6 +97,7 @@ export class Broker {
   readonly #sockets = new Map<Socket, Client>();
   readonly #connections = new WeakMap<Client, Connection>();
   readonly #refusals = new WeakMap<Client, Refusal>();
+  readonly #endings = new WeakSet<Client>();
   readonly #ready = new Map<string, Client>();
   readonly #connects = new Map<DeviceId, Bucket>();
   readonly #counts: Partial<Record<Refusal, number>> = {};
@@ -146,8 +147,8 @@ export class Broker {
         this.#ready.delete(client.id);
       }
     });
-    this.#engine.on("clientError", (client, error) => this.#ended(client.id as DeviceId, error));
-    this.#engine.on("connectionError", (_client, error) => this.#ended(null, error));
+    this.#engine.on("clientError", (client, error) => this.#ended(client, error));
+    this.#engine.on("connectionError", (client, error) => this.#ended(client, error));
     // Without a listener an error of the engine would be thrown and end the process.
     (this.#engine as NodeJS.EventEmitter).on("error", () => this.#refuse(null, "protocol"));
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
@@ -254,11 +255,13 @@ export class Broker {
   }
 
   /** Counts why the engine ended a connection; our own refusals are counted where they are made, lost connections nowhere. */
-  #ended(device: DeviceId | null, error: Error): void {
-    if (error instanceof RefusedError || "code" in error || "returnCode" in error || error.message === "connection closed") {
+  #ended(client: Client, error: Error): void {
+    const before = this.#endings.has(client);
+    this.#endings.add(client);
+    if (before || error instanceof RefusedError || "code" in error || "returnCode" in error || error.message === "connection closed") {
       return;
     }
-    this.#refuse(device, endings[error.message] ?? "protocol");
+    this.#refuse(this.#connections.get(client)?.device ?? null, endings[error.message] ?? "protocol");
   }
 
   /** What a CONNECT alone tells. It costs nothing, so it comes before anybody is asked for a secret. */

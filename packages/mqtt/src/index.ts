@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export { type DeviceAuth, type SecretAuth, secretAuth } from "./auth.ts";
+export { benchIngest, type IngestFigures, type IngestOptions } from "./bench.ts";
 export { type Broker, type BrokerOptions, type Refusal, startBroker } from "./broker.ts";
 export { type BrokerLink, brokerLink, type BrokerLinkOptions } from "./broker-link.ts";
 export { embeddedLink } from "./embedded-link.ts";

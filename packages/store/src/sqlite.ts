@@ -56,7 +56,7 @@ const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
 /** True when SQLite says that the file itself is damaged. */
-export function isCorruption(error: unknown): boolean {
+function isCorruption(error: unknown): boolean {
   const code = resultCode(error);
   return code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
 }
