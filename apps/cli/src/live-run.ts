@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One site of real parts in one process: an embedded broker, the orchestrator over a log and artifacts on disk, and
 // simulated devices behind real MQTT sockets, on one accelerated clock.
-import { type AssignmentState, CoalmineError, type DeviceId, type Instant, isActive, isQuiet, type Judge, type Millis, Milliseconds, memberOf, type Plan, type RolloutId } from "@coalmine/core";
+import { after, type AssignmentState, CoalmineError, type DeviceId, type Instant, isActive, isQuiet, type Judge, type Millis, Milliseconds, Minutes, memberOf, type Plan, type RolloutId } from "@coalmine/core";
 import { createDevice, createShared, type Device, step } from "@coalmine/device";
 import { deviceDescription, type Fleet } from "@coalmine/fleet";
 import { AcceleratedClock, type LiveFleet, liveFleet, type LiveStats } from "@coalmine/live";
@@ -187,6 +187,8 @@ export class LiveSite {
   async run(rollout: LiveRollout, seed: number, patience: Millis): Promise<RolloutSummary> {
     const { id } = await this.host.startRollout({ ...rollout, seed, authority: itself("scenario") });
     await this.until(() => this.#ended(id), `rollout ${id} of release ${rollout.release}`, patience);
+    // A device's last result may have overtaken its hello: let what is on its way arrive.
+    await this.waitFor(after(this.clock.now(), Minutes(2)));
     return this.summary(id);
   }
 
