@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include <coalmine/crash.h>
+
+#include "agent_internal.h"
+
+int coalmine_agent_save_attempt(struct coalmine_agent *agent)
+{
+	uint8_t data[COALMINE_RECORD_MAX];
+	int result = coalmine_port_record_write(COALMINE_RECORD_ATTEMPT, data,
+						coalmine_attempt_pack(&agent->attempt, data));
+
+	if (result != 0) {
+		agent->storage_errors++;
+	}
+
+	return result;
+}
+
+int coalmine_agent_save_crashes(struct coalmine_agent *agent)
+{
+	uint8_t data[COALMINE_RECORD_MAX];
+	size_t size = agent->crashes.count == 0 ? 0 : coalmine_crashes_pack(&agent->crashes, data);
+	int result = coalmine_port_record_write(COALMINE_RECORD_CRASHES, data, size);
+
+	if (result != 0) {
+		agent->storage_errors++;
+	}
+
+	return result;
+}
+
+static void read_records(struct coalmine_agent *agent)
+{
+	uint8_t data[COALMINE_RECORD_MAX];
+	int size;
+
+	size = coalmine_port_record_read(COALMINE_RECORD_BOOT, data, sizeof(data));
+	if (size <= 0 || coalmine_number_unpack(&agent->boot, data, (size_t)size) != 0) {
+		agent->boot = 0;
+	}
+
+	size = coalmine_port_record_read(COALMINE_RECORD_ATTEMPT, data, sizeof(data));
+	agent->has_attempt =
+		size > 0 && coalmine_attempt_unpack(&agent->attempt, data, (size_t)size) == 0;
+	size = coalmine_port_record_read(COALMINE_RECORD_SEEN, data, sizeof(data));
+	if (size > 0) {
+		(void)coalmine_seen_unpack(&agent->seen, data, (size_t)size);
+	}
+
+	size = coalmine_port_record_read(COALMINE_RECORD_CRASHES, data, sizeof(data));
+	if (size > 0) {
+		(void)coalmine_crashes_unpack(&agent->crashes, data, (size_t)size);
+	}
+
+	size = coalmine_port_record_read(COALMINE_RECORD_OFFER, data, sizeof(data));
+	agent->has_offer =
+		size > 0 && coalmine_offer_unpack(&agent->offer, data, (size_t)size) == 0;
+}
+
+bool coalmine_agent_on_trial(const struct coalmine_agent *agent)
+{
+	return agent->confirmation.trial != COALMINE_TRIAL_NONE;
+}
+
+/*
+ * Stores how the attempt ended. First that the offer is over, then the attempt: a cut in between is
+ * repeated by the next start, the other way round it would not be.
+ */
+static void store_end(struct coalmine_agent *agent)
+{
+	uint8_t data[COALMINE_RECORD_MAX];
+
+	coalmine_seen_note(&agent->seen, &agent->attempt);
+	if (coalmine_port_record_write(COALMINE_RECORD_SEEN, data,
+				       coalmine_seen_pack(&agent->seen, data)) != 0) {
+		agent->storage_errors++;
+	}
+
+	(void)coalmine_agent_save_attempt(agent);
+}
+
+void coalmine_agent_end_attempt(struct coalmine_agent *agent, enum coalmine_stage stage,
+				const char *reason)
+{
+	coalmine_attempt_end(&agent->attempt, stage, reason);
+	store_end(agent);
+	coalmine_agent_tell(agent, COALMINE_RESULT);
+}
+
+void coalmine_agent_request_swap(struct coalmine_agent *agent)
+{
+	if (coalmine_agent_save_attempt(agent) != 0) {
+		/* Without the record nobody would know how it ended (A1). */
+		coalmine_agent_forget_offer(agent);
+		coalmine_agent_end_attempt(agent, COALMINE_STAGE_FAILED,
+					   "the attempt could not be recorded");
+		return;
+	}
+
+	if (coalmine_port_upgrade_request() != 0) {
+		coalmine_agent_forget_offer(agent);
+		coalmine_agent_end_attempt(agent, COALMINE_STAGE_FAILED,
+					   "the bootloader's trailer could not be written");
+		return;
+	}
+
+	agent->attempt.stage = COALMINE_STAGE_REQUESTED;
+	(void)coalmine_agent_save_attempt(agent);
+	coalmine_agent_forget_offer(agent);
+	agent->stopped = true;
+	coalmine_port_reset(COALMINE_MARK_SOFTWARE);
+}
+
+/* A crash that left a dump but no retained RAM: power was lost after it. */
+static void adopt_dump(struct coalmine_agent *agent, const uint8_t *target)
+{
+	struct coalmine_crash_record crash = {0};
+	/* File header, architecture header and 8 registers; more is of no use here. */
+	uint8_t data[64];
+	int size = coalmine_port_coredump_size();
+
+	for (size_t i = 0; i < agent->crashes.count; i++) {
+		if (agent->crashes.crashes[i].has_dump) {
+			return;
+		}
+	}
+
+	if (size < (int)sizeof(data) || coalmine_port_coredump_read(0, data, sizeof(data)) != 0 ||
+	    coalmine_coredump_facts(data, sizeof(data), &crash) != 0) {
+		return;
+	}
+
+	/*
+	 * Its build id is lost with the RAM. If a trial ended with it, the target crashed, not this
+	 * image (R19), and the hash stands in for the build id: it names the build as exactly.
+	 */
+	memcpy(crash.image_hash, target, sizeof(crash.image_hash));
+	if (target == agent->start.running.hash) {
+		crash.build_id_size = (uint8_t)agent->start.build_id_size;
+		memcpy(crash.build_id, agent->start.build_id, agent->start.build_id_size);
+	} else {
+		crash.build_id_size = COALMINE_HASH_SIZE;
+		memcpy(crash.build_id, target, COALMINE_HASH_SIZE);
+	}
+
+	crash.has_dump = true;
+	coalmine_crashes_add(&agent->crashes, &crash);
+	(void)coalmine_agent_save_crashes(agent);
+}
+
+static void take_crash(struct coalmine_agent *agent, enum coalmine_resolution resolution)
+{
+	const struct coalmine_crash_record *crash = agent->start.crash;
+	bool reverted = resolution == COALMINE_ENDED &&
+			agent->attempt.stage == COALMINE_STAGE_REVERTED && agent->attempt.ran;
+
+	if (crash != NULL) {
+		coalmine_crashes_add(&agent->crashes, crash);
+		(void)coalmine_agent_save_crashes(agent);
+	} else {
+		adopt_dump(agent, reverted ? agent->attempt.target : agent->start.running.hash);
+	}
+
+	if (agent->crashes.count > 0) {
+		coalmine_agent_tell(agent, COALMINE_CRASH);
+		coalmine_agent_tell(agent, COALMINE_LOG);
+	}
+}
+
+/* An image that its attempt gave up on runs on unconfirmed; it does not reset itself for ever. */
+static bool is_kept_by_bootloader(const struct coalmine_agent *agent)
+{
+	return agent->has_attempt && agent->attempt.stage == COALMINE_STAGE_FAILED &&
+	       agent->attempt.ran &&
+	       memcmp(agent->attempt.target, agent->start.running.hash, COALMINE_HASH_SIZE) == 0;
+}
+
+static enum coalmine_resolution settle_attempt(struct coalmine_agent *agent)
+{
+	const struct coalmine_agent_start *start = &agent->start;
+	const struct coalmine_boot_view view = {
+		.running = start->running.hash,
+		.confirmed = start->confirmed,
+		.undoes = agent->config->hardware.mode != COALMINE_OVERWRITE,
+		.other = start->has_other ? start->other.hash : NULL,
+		.cause = start->cause,
+	};
+	enum coalmine_resolution resolution =
+		coalmine_attempt_resolve(agent->has_attempt ? &agent->attempt : NULL, &view);
+
+	switch (resolution) {
+	case COALMINE_ON_TRIAL:
+		(void)coalmine_agent_save_attempt(agent);
+		coalmine_confirmation_start(&agent->confirmation, &agent->attempt.policy);
+		coalmine_agent_tell_progress(agent, agent->attempt.offer,
+					     COALMINE_PROGRESS_TESTING);
+		break;
+	case COALMINE_ENDED:
+		store_end(agent);
+		break;
+	case COALMINE_REQUEST_AGAIN:
+		coalmine_agent_request_swap(agent);
+		break;
+	case COALMINE_NOTHING_OPEN:
+		if (!start->confirmed && view.undoes && !is_kept_by_bootloader(agent)) {
+			coalmine_confirmation_start(&agent->confirmation, &coalmine_default_policy);
+		}
+
+		break;
+	}
+
+	return resolution;
+}
+
+int coalmine_agent_begin(struct coalmine_agent *agent, const struct coalmine_agent_config *config,
+			 const struct coalmine_agent_start *start, int64_t now_ms)
+{
+	uint8_t data[COALMINE_RECORD_MAX];
+	enum coalmine_resolution resolution;
+
+	if (config->attribute_count > COALMINE_ENTRIES_MAX || config->flash.write_unit == 0 ||
+	    config->flash.write_unit > CONFIG_COALMINE_WRITE_UNIT_MAX ||
+	    CONFIG_COALMINE_BLOCK_SIZE % config->flash.write_unit != 0 ||
+	    config->flash.page_size == 0 || start->build_id_size < COALMINE_BUILD_ID_MIN ||
+	    start->build_id_size > COALMINE_BUILD_ID_MAX) {
+		return -EINVAL;
+	}
+
+	agent->config = config;
+	agent->start = *start;
+	agent->begin_ms = INT64_MAX;
+	agent->apply_ms = INT64_MAX;
+	agent->heartbeat_ms = now_ms + (int64_t)config->interval_s * 1000;
+	read_records(agent);
+	agent->boot++;
+	if (coalmine_port_record_write(COALMINE_RECORD_BOOT, data,
+				       coalmine_number_pack(agent->boot, data)) != 0) {
+		agent->storage_errors++;
+	}
+
+	coalmine_agent_tell(agent, COALMINE_HELLO);
+	resolution = settle_attempt(agent);
+	if (agent->stopped) {
+		return 0;
+	}
+
+	/* Asked for in any case: what was acknowledged has nothing to say. */
+	coalmine_agent_tell(agent, COALMINE_RESULT);
+	take_crash(agent, resolution);
+	if (agent->has_offer) {
+		coalmine_agent_resume_offer(agent, now_ms);
+	}
+
+	return 0;
+}
+
+void coalmine_agent_decide(struct coalmine_agent *agent, enum coalmine_decision decision,
+			   int64_t now_ms)
+{
+	bool accepted;
+
+	if (decision == COALMINE_RESET) {
+		agent->stopped = true;
+		coalmine_port_reset(COALMINE_MARK_DEADLINE);
+		return;
+	}
+
+	if (decision != COALMINE_CONFIRM_IMAGE) {
+		return;
+	}
+
+	accepted = coalmine_port_image_confirm() == 0;
+	coalmine_confirmation_done(&agent->confirmation, accepted);
+	if (!accepted) {
+		return;
+	}
+
+	agent->start.confirmed = true;
+	if (agent->has_attempt && agent->attempt.stage == COALMINE_STAGE_TESTING) {
+		coalmine_agent_end_attempt(agent, COALMINE_STAGE_CONFIRMED, "");
+	}
+
+	if (agent->has_offer && agent->begin_ms > now_ms && agent->begin_ms != INT64_MAX) {
+		/* An offer waited for the end of the trial. */
+		agent->begin_ms = now_ms;
+	}
+}
+
+void coalmine_agent_link(struct coalmine_agent *agent, bool up, int64_t now_ms)
+{
+	if (agent->connected == up) {
+		return;
+	}
+
+	agent->connected = up;
+	coalmine_metrics_link(&agent->metrics, up, now_ms);
+	if (up) {
+		/* What was on its way when the link broke is sent again at once. */
+		agent->flight_ms = now_ms - COALMINE_PATIENCE_MS;
+		agent->download.asked_ms = now_ms - COALMINE_PATIENCE_MS;
+		(void)coalmine_agent_poll(agent, now_ms);
+	}
+}
+
+void coalmine_agent_command(struct coalmine_agent *agent, const uint8_t *data, size_t size,
+			    int64_t now_ms)
+{
+	struct coalmine_command command;
+
+	if (agent->stopped || size == 0) {
+		return;
+	}
+
+	if (coalmine_command_decode(data, size, &command, NULL) != 0) {
+		agent->undecodable++;
+		return;
+	}
+
+	switch (command.kind) {
+	case COALMINE_OFFER:
+		coalmine_agent_take_offer(agent, &command.offer, now_ms);
+		break;
+	case COALMINE_CANCEL:
+		coalmine_agent_cancel(agent, command.cancel.offer, now_ms);
+		break;
+	case COALMINE_SWAP_BACK:
+		coalmine_agent_swap_back(agent, command.swap_back.offer,
+					 command.swap_back.image_hash.data);
+		break;
+	case COALMINE_CONFIRM:
+		if (coalmine_agent_on_trial(agent) && agent->has_attempt &&
+		    agent->attempt.offer == command.confirm.offer &&
+		    !coalmine_stage_is_final(agent->attempt.stage)) {
+			agent->attempt.policy = command.confirm.policy;
+			(void)coalmine_agent_save_attempt(agent);
+			coalmine_agent_decide(agent,
+					      coalmine_confirmation_policy(&agent->confirmation,
+									   &command.confirm.policy,
+									   now_ms),
+					      now_ms);
+		}
+
+		break;
+	default:
+		coalmine_agent_tell(agent, COALMINE_HELLO);
+		break;
+	}
+
+	(void)coalmine_agent_poll(agent, now_ms);
+}
+
+void coalmine_agent_block(struct coalmine_agent *agent, const uint8_t *data, size_t size,
+			  int64_t now_ms)
+{
+	struct coalmine_block_answer answer;
+
+	if (agent->stopped) {
+		return;
+	}
+
+	if (coalmine_block_answer_decode(data, size, &answer, NULL) != 0) {
+		agent->undecodable++;
+		return;
+	}
+
+	coalmine_agent_take_answer(agent, &answer, now_ms);
+	(void)coalmine_agent_poll(agent, now_ms);
+}
+
+void coalmine_agent_acknowledged(struct coalmine_agent *agent, uint32_t sequence, int64_t now_ms)
+{
+	if (agent->stopped) {
+		return;
+	}
+
+	if (coalmine_agent_take_ack(agent, sequence)) {
+		coalmine_agent_decide(
+			agent, coalmine_confirmation_contact(&agent->confirmation, now_ms), now_ms);
+	}
+
+	(void)coalmine_agent_poll(agent, now_ms);
+}
+
+void coalmine_agent_self_test(struct coalmine_agent *agent, unsigned int bit, bool passed,
+			      int64_t now_ms)
+{
+	enum coalmine_decision decision =
+		coalmine_confirmation_test(&agent->confirmation, bit, passed, now_ms);
+
+	if (!agent->stopped) {
+		coalmine_agent_decide(agent, decision, now_ms);
+	}
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t coalmine_agent_poll(struct coalmine_agent *agent, int64_t now_ms)
+{
+	int64_t next;
+
+	if (agent->stopped) {
+		return INT64_MAX;
+	}
+
+	coalmine_agent_decide(agent, coalmine_confirmation_poll(&agent->confirmation, now_ms),
+			      now_ms);
+	coalmine_agent_update(agent, now_ms);
+	if (agent->stopped) {
+		return INT64_MAX;
+	}
+
+	if (now_ms >= agent->heartbeat_ms) {
+		agent->heartbeat_ms = now_ms + (int64_t)agent->config->interval_s * 1000;
+		coalmine_agent_tell(agent, COALMINE_HEARTBEAT);
+	}
+
+	coalmine_agent_send(agent, now_ms);
+	next = earlier(agent->heartbeat_ms, coalmine_confirmation_next(&agent->confirmation));
+	if (agent->has_offer) {
+		next = earlier(next, earlier(agent->begin_ms, agent->apply_ms));
+	}
+
+	if (agent->connected && (agent->in_flight || agent->downloading)) {
+		next = earlier(next, now_ms + COALMINE_PATIENCE_MS);
+	}
+
+	return next;
+}
