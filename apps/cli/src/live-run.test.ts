@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything real but the boards: these tests open sockets and wait for events.
-import { Hours } from "@coalmine/core";
+import { Hours, Minutes } from "@coalmine/core";
 import { assembleFleet, buildRelease, type Fleet, labKey } from "@coalmine/fleet";
 import { planFromData } from "@coalmine/orchestrator";
 import { scenarioStart } from "@coalmine/site";
@@ -54,7 +54,7 @@ describe("a site of real parts", () => {
     expect(new Set(versions)).toEqual(new Set(["1.1.0"]));
     const report = await site.report(bad.id as never);
     expect(report.crashes.length).toBeGreaterThan(0);
-    expect(report.devices.filter((device) => device.state === "reverted").every((device) => device.stratum.startsWith("nrf52840dk"))).toBe(true);
+    expect(report.devices.filter((device) => device.state === "reverted").every((device) => device.stratum.startsWith("B|"))).toBe(true);
 
     const { log } = site.result();
     await site.close();
@@ -67,6 +67,6 @@ describe("a site of real parts", () => {
   test("says what it waited for when patience in device time is over", async () => {
     const { site } = await aSite(40, 3);
     await site.settled(Hours(2));
-    await expect(site.until(() => false, "nothing at all", Hours(1))).rejects.toMatchObject({ code: "run/timeout" });
+    await expect(site.until(() => false, "nothing at all", Minutes(5))).rejects.toMatchObject({ code: "run/timeout" });
   });
 });
