@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Client, path } from "./client.ts";
 import { isTrouble } from "./output/exit.ts";
@@ -21,6 +22,12 @@ export async function followRollout(client: Client, id: string, options: FollowO
   const begin = performance.now();
   let before: Rollout | undefined;
   let awaySince: number | undefined;
+  const interrupted = (): void => {
+    shown.end();
+    // Without this handler the signal ends the process, and the shell sees why it ended.
+    process.kill(process.pid, "SIGINT");
+  };
+  process.once("SIGINT", interrupted);
   try {
     for (;;) {
       let now: Rollout | undefined;
@@ -50,6 +57,7 @@ export async function followRollout(client: Client, id: string, options: FollowO
       await wait(options.interval_ms);
     }
   } finally {
+    process.off("SIGINT", interrupted);
     shown.end();
   }
 }

@@ -4,7 +4,7 @@ import type { AuditFeed, ArtifactStore, Clock, EventLog, Host } from "@coalmine/
 import swagger from "@fastify/swagger";
 import { fastify, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, type ZodTypeProvider } from "fastify-type-provider-zod";
-import type { ApiContext } from "./context.ts";
+import type { ApiContext, LogVerification } from "./context.ts";
 import { errorHandler, reportOf } from "./errors.ts";
 import { guard, securityHeaders } from "./guard.ts";
 import { idempotency, rawBodies } from "./idempotency.ts";
@@ -31,7 +31,7 @@ export interface ApiOptions {
   /** Requests one address may send per second, in the long run. Default 200. */
   readonly requestsPerSecond?: number | undefined;
   /** Verifies the log's hash chain; by default in this thread. */
-  readonly verify?: (() => Promise<ReturnType<EventLog["verify"]>>) | undefined;
+  readonly verify?: (() => Promise<LogVerification>) | undefined;
   /** Told of bugs: errors that are no trouble of the world. */
   readonly onBug?: ((error: Error, request: string) => void) | undefined;
 }

@@ -14,7 +14,18 @@ export interface ApiContext {
   /** Tells of audit lines as they become durable; without one `/events` is not served. */
   readonly feed?: AuditFeed | undefined;
   /** Verifies the log's hash chain; by default in this thread. */
-  readonly verify?: (() => Promise<ReturnType<EventLog["verify"]>>) | undefined;
+  readonly verify?: (() => Promise<LogVerification>) | undefined;
+}
+
+/** What verifying the whole log came to. `sha256` is over all entries; `brokenAt` the first bad sequence. */
+export type LogVerification =
+  | { readonly ok: true; readonly entries: number; readonly sha256: string }
+  | { readonly ok: false; readonly brokenAt: number; readonly reason: string };
+
+/** Verifies a log in this thread. A long log takes a while: a process that serves devices does it beside. */
+export function verifyLog(log: EventLog): LogVerification {
+  const result = log.verify();
+  return result.ok ? { ...result, sha256: log.digest().sha256 } : result;
 }
 
 /** An application whose routes take their types from zod schemas. */

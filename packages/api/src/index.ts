@@ -1,3 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 export { type ApiOptions, bodyBytesMax, buildApi } from "./api.ts";
+export { type LogVerification, verifyLog } from "./context.ts";
 export { loopbackHosts } from "./guard.ts";

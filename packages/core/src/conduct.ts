@@ -14,7 +14,8 @@ export const itself = (reason: string): Authority => ({ by: "coalmine", reason }
 /** Folds one decision. The log is read with this alone: nothing is decided again after a restart. */
 export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: Instant): void {
   const index = indexOf(rollout);
-  if (decision.type !== "offered" && decision.type !== "moved") {
+  // What concerns one device alone outdates nobody's view of the whole.
+  if (!("device" in decision)) {
     rollout.revision += 1;
   }
   switch (decision.type) {
@@ -83,7 +84,9 @@ export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: In
       rollout.status = "halted";
       rollout.verdict = { kind: "fail", gate: decision.gate, metric: decision.metric, reason: decision.authority.reason };
       rollout.haltedBy = { gate: decision.gate, metric: decision.metric, reason: decision.authority.reason };
-      (rollout.stages[rollout.stage] ?? rollout.stages[0] as StageState).verdict = rollout.verdict;
+      for (const stage of rollout.stages.slice(Math.max(0, rollout.stage), Math.max(0, rollout.stage) + 1)) {
+        stage.verdict = rollout.verdict;
+      }
       rollout.endedAt = at;
       takeBack(rollout, judge, at, "halted");
       index.ready.length = 0;

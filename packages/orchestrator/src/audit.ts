@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading the audit out of the event log: every state change with who, when and why (I10).
+import { unreachable } from "@coalmine/core";
 import { type AuditRecord, readRecord } from "./entry.ts";
 import type { Outcome } from "./conductor.ts";
 import type { EventLog, LogEntry } from "./ports.ts";
@@ -23,7 +24,7 @@ export interface AuditFilter {
   readonly types?: readonly string[] | undefined;
   readonly device?: string | undefined;
   readonly rollout?: string | undefined;
-  /** Leaves out what concerns one device of a rollout only: offers and moves. */
+  /** Leaves out what concerns one device of a rollout only: offers, moves, silence. */
   readonly brief?: boolean | undefined;
 }
 
@@ -36,8 +37,6 @@ export interface AuditPage {
 /** Entries looked at for one page at most: what is searched must not keep reports waiting. */
 const scanMax = 20_000;
 const windowEntries = 2_000;
-
-const perDevice: ReadonlySet<string> = new Set(["offered", "moved"]);
 
 /** A page of the audit, oldest first, after a sequence. A page may hold fewer lines than asked for, and yet have a next. */
 export function auditAfter(log: EventLog, options: AuditFilter & { readonly after: number; readonly limit: number }): AuditPage {
@@ -92,7 +91,7 @@ export function auditLine(entry: LogEntry, sequence: number): AuditLine | undefi
     return undefined;
   }
   const record = readRecord(entry);
-  const authority = "authority" in record ? record.authority : { by: "coalmine", reason: "reason" in record ? record.reason : "" };
+  const authority = "authority" in record ? record.authority : { by: "coalmine", reason: reasonOf(record) };
   return {
     sequence,
     at: new Date(entry.at).toISOString(),
@@ -103,6 +102,26 @@ export function auditLine(entry: LogEntry, sequence: number): AuditLine | undefi
     reason: authority.reason,
     detail: detailOf(record),
   };
+}
+
+/** What a decision of the machine's own says in one line. */
+function reasonOf(record: Exclude<AuditRecord, { readonly authority: unknown }>): string {
+  switch (record.type) {
+    case "stage-opened":
+      return `stage ${record.stage + 1}`;
+    case "stage-closed":
+      return `stage ${record.stage + 1}: ${record.verdict.kind}`;
+    case "completed":
+      return `verdict ${record.verdict.kind}`;
+    case "silent":
+      return "a control fell silent";
+    case "offered":
+      return `offer ${record.offer}`;
+    case "moved":
+      return record.reason === "" ? record.state : `${record.state}: ${record.reason}`;
+    default:
+      return unreachable(record);
+  }
 }
 
 const apart: ReadonlySet<string> = new Set(["type", "device", "rollout", "authority", "reason"]);
@@ -122,7 +141,7 @@ function matches(filter: AuditFilter, line: AuditLine): boolean {
     (filter.types === undefined || filter.types.includes(line.type)) &&
     (filter.device === undefined || filter.device === line.device) &&
     (filter.rollout === undefined || filter.rollout === line.rollout) &&
-    !(filter.brief === true && perDevice.has(line.type))
+    !(filter.brief === true && line.rollout !== null && line.device !== null)
   );
 }
 

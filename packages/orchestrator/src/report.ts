@@ -100,7 +100,7 @@ export async function rolloutReport(conductor: Conductor, log: EventLog, id: Rol
       }
       continue;
     }
-    if (entry.type === "undecodable" || entry.type === "offered" || entry.type === "moved") {
+    if (entry.type === "undecodable" || entry.device !== null) {
       continue;
     }
     const record = readRecord(entry);
@@ -187,7 +187,8 @@ function hear(entry: StoredEntry, member: Assignment, heard: Heard): void {
       break;
     case "result":
       if (body.attempt.offer === member.offer) {
-        say(heard.said, member.device, `${body.attempt.outcome}${body.reason === "" ? "" : `: ${body.reason}`}`);
+        const { outcome } = body.attempt;
+        say(heard.said, member.device, body.reason.startsWith(outcome) ? body.reason : body.reason === "" ? outcome : `${outcome}: ${body.reason}`);
       }
       break;
     case "deferred":

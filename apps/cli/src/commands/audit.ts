@@ -17,6 +17,7 @@ interface Line {
   readonly rollout: string | null;
   readonly by: string;
   readonly reason: string;
+  readonly detail: { readonly release?: string; readonly name?: string };
 }
 
 interface Page {
@@ -85,7 +86,7 @@ async function list(flags: ListFlags): Promise<void> {
       ? "no records"
       : table(
           [{ title: "#", align: "right" }, { title: "AT" }, { title: "WHAT" }, { title: "ABOUT" }, { title: "BY" }, { title: "WHY", flexible: true }],
-          records.map((line) => [line.sequence, line.at.slice(0, 19), line.type, [line.rollout, line.device].filter((part) => part !== null).join(" "), line.by, line.reason]),
+          records.map((line) => [line.sequence, line.at.slice(0, 19), line.type, [line.rollout, line.device, line.detail.release, line.detail.name].filter((part) => typeof part === "string").join(" "), line.by, line.reason]),
         ),
   );
 }

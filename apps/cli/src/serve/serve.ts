@@ -15,6 +15,7 @@ import { badEnvironment, badUsage, isTrouble } from "../output/exit.ts";
 import { isLoopback, type ListenAddress, urlOf } from "./address.ts";
 import { openClock } from "./clock.ts";
 import type { ServeSettings } from "./settings.ts";
+import { logVerifier } from "./verify.ts";
 
 export interface ServeEvents {
   /** Told of trouble that stops nothing. */
@@ -30,6 +31,7 @@ export interface Serving {
   close(): Promise<void>;
 }
 
+const logName = "events.sqlite";
 const tickMs = 1_000;
 const tickMsMin = 50;
 
@@ -52,7 +54,7 @@ export async function serve(settings: ServeSettings, events: ServeEvents): Promi
 
 async function start(settings: ServeSettings, keys: readonly PublicKey[], events: ServeEvents, closing: (() => Promise<void>)[]): Promise<{ http: string; mqtt: string }> {
   makeFolder(settings.data);
-  const log = openEventLog(join(settings.data, "events.sqlite"));
+  const log = openEventLog(join(settings.data, logName));
   let hostOpen = false;
   closing.push(async () => {
     if (!hostOpen) {
@@ -77,6 +79,7 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
     artifacts,
     clock,
     feed,
+    verify: logVerifier(join(settings.data, logName)),
     token: settings.token,
     hosts: isLoopback(settings.http.host) ? [...loopbackHosts, settings.http.host] : undefined,
     onBug: (error, request) => events.warn(`bug at ${request}: ${error.stack}`),

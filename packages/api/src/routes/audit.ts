@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError } from "@coalmine/core";
 import { auditAfter, auditBefore } from "@coalmine/orchestrator";
-import { answers, type ApiContext, type ZodApp } from "../context.ts";
+import { answers, type ApiContext, verifyLog, type ZodApp } from "../context.ts";
 import { auditPage, auditQuery, verification } from "../schemas.ts";
 
 export function auditRoutes(app: ZodApp, { log, verify }: ApiContext): void {
@@ -26,9 +26,9 @@ export function auditRoutes(app: ZodApp, { log, verify }: ApiContext): void {
   );
 
   app.get("/audit/verify", { schema: { tags: ["audit"], summary: "Verify the hash chain over the whole log", ...answers(verification) } }, async () => {
-    const result = verify === undefined ? log.verify() : await verify();
+    const result = verify === undefined ? verifyLog(log) : await verify();
     return result.ok
-      ? { ok: true, entries: result.entries, sha256: log.digest().sha256, brokenAt: null, reason: null }
+      ? { ...result, brokenAt: null, reason: null }
       : { ok: false, entries: log.length, sha256: null, brokenAt: result.brokenAt, reason: result.reason };
   });
 }
