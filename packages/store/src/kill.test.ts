@@ -8,7 +8,7 @@ import { logEntry } from "@coalmine/testkit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openEventLog } from "./event-log.ts";
 
-const cycles = Number(process.env["COALMINE_KILL_CYCLES"] ?? 24);
+const cycles = Number(process.env["COALMINE_KILL_CYCLES"] ?? 16);
 const seed = Number(process.env["COALMINE_SEED"] ?? 1);
 
 let folder: string;
