@@ -54,6 +54,8 @@ export interface Plan {
     readonly deviceHoursMin: number;
     /** The soak covers at least this many duty cycles of the slowest member (R21). */
     readonly dutyCycles: number;
+    /** How late after an update a fault may begin that the plan means to catch; a soak shorter than that is warned of. */
+    readonly onset?: Millis;
   };
   /** From offer to confirmation. Past it, a device is failed when it talks and missing when it does not. */
   readonly updateDeadline: Millis;

@@ -29,6 +29,7 @@ import { type Effect, mayDownload, offerCommand } from "./dispatch.ts";
 import {
   type AuditRecord,
   type Change,
+  decodedReportEntry,
   hex,
   readRecord,
   readUndecodable,
@@ -118,7 +119,7 @@ export class Conductor {
       counters.duplicates += 1;
       return outcome;
     }
-    outcome.entries.push(reportEntry(id, door, bytes ?? encodeReport(report), at));
+    outcome.entries.push(bytes === undefined ? decodedReportEntry(id, door, () => encodeReport(report), at) : reportEntry(id, door, bytes, at));
     const rollout = this.#signal(id, report, freshness, at, outcome.effects);
     if (rollout !== undefined) {
       this.#decide(rollout, at, false, outcome);

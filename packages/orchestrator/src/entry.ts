@@ -66,6 +66,19 @@ export function reportEntry(device: DeviceId, door: Door, bytes: Uint8Array, at:
   return { at, type: "report", device, body };
 }
 
+/** The same for a report from the same process, whose bytes nobody may ask for: they are made when the log reads them. */
+export function decodedReportEntry(device: DeviceId, door: Door, encode: () => Uint8Array, at: Instant): LogEntry {
+  let made: Uint8Array | undefined;
+  return {
+    at,
+    type: "report",
+    device,
+    get body() {
+      return (made ??= reportEntry(device, door, encode(), at).body);
+    },
+  };
+}
+
 const doors: readonly Door[] = ["mqtt", "coap", "ddi", "smp", "virtual"];
 
 export function reportBytes(entry: LogEntry): { readonly door: Door; readonly bytes: Uint8Array } {

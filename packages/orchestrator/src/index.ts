@@ -11,6 +11,7 @@ export * from "./membership.ts";
 export * from "./operations.ts";
 export * from "./plan-file.ts";
 export type * from "./ports.ts";
+export * from "./power.ts";
 export * from "./replay.ts";
 export * from "./preflight.ts";
 export * from "./report-markdown.ts";

@@ -133,6 +133,7 @@ const planShape = z.strictObject({
       max: duration.optional(),
       deviceHoursMin: z.number().min(0).default(0),
       dutyCycles: z.number().min(0).max(100).default(3),
+      onset: duration.optional(),
     })
     .prefault({}),
   updateDeadline: duration.default(Hours(4)),
@@ -166,7 +167,7 @@ export function planFromData(data: unknown, source = "plan"): Plan {
     representativeness: shape.representativeness,
     strataCoverMin: shape.strataCoverMin,
     offers: shape.offers,
-    soak: { ...shape.soak, max: shape.soak.max ?? ((shape.soak.min * 3) as Millis) },
+    soak: soakOf(shape.soak),
     updateDeadline: shape.updateDeadline,
     confirm: shape.confirm,
     silence: shape.silence,
@@ -176,6 +177,10 @@ export function planFromData(data: unknown, source = "plan"): Plan {
     harmBudget: shape.harmBudget ?? 0,
     minDevices: shape.minDevices,
   });
+}
+
+function soakOf({ max, onset, ...soak }: z.output<typeof planShape>["soak"]): Plan["soak"] {
+  return { ...soak, max: max ?? ((soak.min * 3) as Millis), ...(onset === undefined ? {} : { onset }) };
 }
 
 /** Keeps a share of the fleet back as controls until the rest has soaked: the last stage in two. */

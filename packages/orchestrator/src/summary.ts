@@ -45,7 +45,7 @@ export function summarise(rollout: Rollout): RolloutSummary {
       closedAt: iso(stage.closedAt),
       verdict: stage.verdict.kind,
     })),
-    states: stateCounts(rollout) as Record<string, number>,
+    states: stateCounts(rollout),
     offered: rollout.offered,
     exposed: exposedCount(rollout),
     haltedBy: rollout.haltedBy,

@@ -25,9 +25,9 @@ export function checkExpectations(expected: readonly Expectation[], rollouts: re
 
 function differences(expectation: Expectation, rollout: RolloutSummary): string[] {
   const wrong: string[] = [];
-  const compare = (what: string, wanted: unknown, got: unknown): void => {
+  const compare = (what: string, wanted: string | undefined, got: string | undefined): void => {
     if (wanted !== undefined && wanted !== got) {
-      wrong.push(`${what} is ${String(got)}, expected ${String(wanted)}`);
+      wrong.push(`${what} is ${got ?? "nothing"}, expected ${wanted}`);
     }
   };
   compare("outcome", expectation.outcome, rollout.outcome);

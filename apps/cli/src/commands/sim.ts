@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { CoalmineError, formatDuration, type Instant, Seconds, type Millis } from "@coalmine/core";
+import { CoalmineError, formatDuration, type Instant, Seconds } from "@coalmine/core";
 import type { RolloutSummary } from "@coalmine/orchestrator";
 import { type Command, InvalidArgumentError } from "commander";
 import process from "node:process";
@@ -146,7 +146,7 @@ function describe(result: SimResult): string {
     "",
     facts([
       ...halts,
-      ["virtual time", formatDuration(Seconds(result.virtualSeconds) as Millis)],
+      ["virtual time", formatDuration(Seconds(result.virtualSeconds))],
       ["wall time", `${result.wallSeconds.toFixed(1)} s`],
       ["events", result.events.toLocaleString("en")],
       ["log", `${result.log.events} entries, sha256 ${result.log.sha256}`],
