@@ -3,6 +3,7 @@ import { Command } from "commander";
 import process from "node:process";
 import { groups } from "./commands/index.ts";
 import { example } from "./commands/example.ts";
+import { terminalWidth } from "./output/text.ts";
 
 const version = "0.1.0";
 
@@ -28,8 +29,12 @@ export async function buildProgram(argv: readonly string[]): Promise<Command> {
 function settle(command: Command, path: string): void {
   command.showHelpAfterError(`("${path} --help" shows what there is)`);
   command.exitOverride().showSuggestionAfterError(true).configureHelp({ sortSubcommands: false });
-  command.configureOutput({ getOutHelpWidth: () => process.stdout.columns ?? 100, getErrHelpWidth: () => process.stderr.columns ?? 100 });
+  command.configureOutput({ getOutHelpWidth: () => helpWidth(process.stdout), getErrHelpWidth: () => helpWidth(process.stderr) });
   for (const sub of command.commands) {
     settle(sub, `${path} ${sub.name()}`);
   }
+}
+
+function helpWidth(stream: NodeJS.WriteStream): number {
+  return stream.isTTY ? terminalWidth(stream) : 100;
 }

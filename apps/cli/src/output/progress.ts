@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import process from "node:process";
-import { displayWidth, printable } from "./text.ts";
+import { cut, printable, terminalWidth } from "./text.ts";
 
 /** Progress on stderr: a bar that redraws itself on a terminal, a line now and then elsewhere. */
 export interface Progress {
@@ -44,12 +44,8 @@ class Bar implements Progress {
       return;
     }
     this.#drawnAt = now;
-    let line = `${this.#label} ${bar(done, total)} ${done}/${total} ${printable(text)}`;
-    const width = (this.#stream.columns ?? 80) - 1;
-    while (displayWidth(line) > width) {
-      line = [...line].slice(0, -1).join("");
-    }
-    this.#stream.write(`\r\u001b[2K${line}`);
+    const line = `${this.#label} ${bar(done, total)} ${done}/${total} ${printable(text)}`;
+    this.#stream.write(`\r\u001b[2K${cut(line, terminalWidth(this.#stream) - 1)}`);
     this.#shown = true;
   }
 

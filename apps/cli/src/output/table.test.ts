@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { bar } from "./progress.ts";
+import { bar, progress } from "./progress.ts";
 import { table } from "./table.ts";
-import { displayWidth, printable } from "./text.ts";
+import { displayWidth, printable, terminalWidth } from "./text.ts";
 
 const columns = [{ title: "ID", flexible: true }, { title: "N", align: "right" as const }];
 
@@ -28,6 +28,20 @@ describe("output for people", () => {
 
   test("wide characters take two columns and marks none", () => {
     expect([displayWidth("日本"), displayWidth("e\u0301"), displayWidth("\u001b[31mred\u001b[39m")]).toEqual([4, 1, 3]);
+  });
+
+  test("a terminal that does not know its width gets 80 columns, and a bar fits any terminal", () => {
+    expect([terminalWidth({ columns: 0 }), terminalWidth({}), terminalWidth({ columns: 132 })]).toEqual([80, 80, 132]);
+    for (const columns of [0, 20, 40, 200]) {
+      const written: string[] = [];
+      const stream = { isTTY: true, columns, write: (text: string) => written.push(text) > 0 } as unknown as NodeJS.WriteStream;
+      const shown = progress("rollout r1", stream);
+      shown.update(1, 10, "soaking ".repeat(30));
+      shown.end();
+      const [drawn = "", cleared] = written;
+      expect(displayWidth(drawn.replace("\r\u001b[2K", ""))).toBeLessThan(columns === 0 ? 80 : columns);
+      expect(cleared).toBe("\r\u001b[2K");
+    }
   });
 
   test("a bar is never longer than its width, whatever the numbers", () => {

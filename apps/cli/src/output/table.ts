@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import process from "node:process";
-import { displayWidth, printable, tone, type Tone } from "./text.ts";
+import { cut, displayWidth, printable, terminalWidth, tone, type Tone } from "./text.ts";
 
 export interface Cell {
   readonly text: string;
@@ -21,7 +21,7 @@ const flexibleMin = 8;
 export function table(columns: readonly Column[], rows: readonly (readonly (string | number | Cell)[])[], options: { readonly width?: number | undefined } = {}): string {
   const cells = rows.map((row) => row.map((cell): Cell => (typeof cell === "object" ? { ...cell, text: oneLine(cell.text) } : { text: oneLine(String(cell)) })));
   const widths = columns.map((column, index) => Math.max(displayWidth(column.title), ...cells.map((row) => displayWidth(row[index]?.text ?? ""))));
-  shrink(columns, widths, options.width ?? (process.stdout.isTTY ? process.stdout.columns : undefined));
+  shrink(columns, widths, options.width ?? (process.stdout.isTTY ? terminalWidth(process.stdout) : undefined));
   const line = (row: readonly Cell[]): string =>
     columns
       .map((column, index) => {
@@ -65,18 +65,4 @@ function shrink(columns: readonly Column[], widths: number[], available: number 
       excess -= given;
     }
   }
-}
-
-function cut(text: string, width: number): string {
-  if (displayWidth(text) <= width) {
-    return text;
-  }
-  let kept = "";
-  for (const character of text) {
-    if (displayWidth(kept + character) > width - 1) {
-      break;
-    }
-    kept += character;
-  }
-  return `${kept}…`;
 }

@@ -56,3 +56,26 @@ export function displayWidth(text: string): number {
   }
   return width;
 }
+
+/** Columns of a terminal. Some say 0 when they do not know: 80 then. */
+export function terminalWidth(stream: { readonly columns?: number }): number {
+  return stream.columns === undefined || stream.columns < 20 ? 80 : stream.columns;
+}
+
+/** Cuts text to a width, with an ellipsis in place of what is missing. */
+export function cut(text: string, width: number): string {
+  if (displayWidth(text) <= width) {
+    return text;
+  }
+  let kept = "";
+  let used = 0;
+  for (const character of text) {
+    const next = used + displayWidth(character);
+    if (next > width - 1) {
+      break;
+    }
+    kept += character;
+    used = next;
+  }
+  return `${kept}…`;
+}
