@@ -92,7 +92,9 @@ async function bare(load: Omit<Load, "port">, seconds: number): Promise<number> 
 async function measure(load: Load, seconds: number): Promise<number> {
   const acknowledged: Acknowledged = new Int32Array(new SharedArrayBuffer(4));
   const file = new URL(`./bench-load${extname(import.meta.filename)}`, import.meta.url);
-  const worker = new Worker(file, { workerData: { ...load, acknowledged } });
+  // From sources, a worker needs the export condition that the process was started with, or given by a module hook.
+  const execArgv = file.pathname.endsWith(".ts") ? ["--conditions=source"] : [];
+  const worker = new Worker(file, { workerData: { ...load, acknowledged }, execArgv });
   const broken = new Promise<never>((_, reject) => worker.once("error", reject));
   try {
     await Promise.race([broken, elapse(seconds * WARM_UP)]);
