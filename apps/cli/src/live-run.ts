@@ -83,7 +83,8 @@ export class LiveSite {
   readonly #closeBroker: () => Promise<void>;
   #waiters: { readonly look: () => boolean; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #ticking: Promise<void> = Promise.resolve();
-  #closed = false;
+  #ending = false;
+  #closed: Promise<void> | undefined;
 
   private constructor(parts: { host: Host; log: EventLog; artifacts: ArtifactStore; feed: AuditFeed; clock: AcceleratedClock; live: LiveFleet<Device>; brokerUrl: string; closeBroker: () => Promise<void>; startedAt: Instant }) {
     this.host = parts.host;
@@ -238,8 +239,13 @@ export class LiveSite {
     return rolloutReport(this.host.conductor, this.log, id, this.clock.now());
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
+  close(): Promise<void> {
+    this.#closed ??= this.#shut();
+    return this.#closed;
+  }
+
+  async #shut(): Promise<void> {
+    this.#ending = true;
     await this.#ticking;
     await this.live.close();
     await this.host.close();
@@ -247,7 +253,7 @@ export class LiveSite {
   }
 
   async #tick(): Promise<void> {
-    while (!this.#closed) {
+    while (!this.#ending) {
       await new Promise((resolve) => setTimeout(resolve, tickEvery));
       if (this.host.failure === undefined) {
         await this.host.tick().catch(() => undefined);

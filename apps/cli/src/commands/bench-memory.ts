@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bytes that one live device adds to its process, socket and simulated board included. The kernel's socket buffers are
 // not part of a process and the same for every kind of client.
-import { environment, fitted, loadInChild, startBroker } from "./bench-child.ts";
+import { environment, fitted, loadInChild, nurseryMegabytes, startBroker } from "./bench-child.ts";
 import type { LoadFigures, LoadKind } from "./bench-load.ts";
 import { arm, type BenchOptions, type BenchResult, compare } from "./bench-result.ts";
 
 const kinds: readonly LoadKind[] = ["raw", "connections", "live", "mqttjs"];
 
 export async function run(options: BenchOptions): Promise<BenchResult> {
-  const notes: string[] = [];
+  const notes = [`V8's young generation is held at ${nurseryMegabytes} MB in every arm: it belongs to the process, not to its devices`];
   const devices = fitted(options.devices ?? 10_000, notes);
   const figures = new Map<LoadKind, LoadFigures[]>(kinds.map((kind) => [kind, []]));
   let broker = "";
@@ -18,7 +18,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
       broker = peer.name;
       try {
         options.progress(`run ${round + 1} of ${options.runs}: ${devices} ${kind} clients on ${broker}`);
-        figures.get(kind)?.push(await loadInChild({ kind, port: peer.port, devices, seed: options.seed, reports: 0 }));
+        figures.get(kind)?.push(await loadInChild({ kind, port: peer.port, devices, seed: options.seed, reports: 0 }, { nursery: nurseryMegabytes }));
       } finally {
         await peer.stop();
       }
