@@ -8,12 +8,13 @@ import type { Instant } from "@coalmine/core";
 import { confirmIfHealthy, keepCommand, seekContact, startApplication, takeCommand, takeKept } from "./application.ts";
 import { drainBattery } from "./battery.ts";
 import { chance, type Device, never, type Turn } from "./device.ts";
+import { askAgain } from "./download.ts";
 import { crash, hang } from "./faults.ts";
 import { acknowledge, sendAgain } from "./outbox.ts";
 import type { DeviceEffect, DeviceInput } from "./ports.ts";
 import { dropRam, losePower, reset } from "./power.ts";
 import { PowerLoss } from "./storage.ts";
-import { applyUpdate, askAgain, beginIfDue, takeBlock } from "./update.ts";
+import { applyUpdate, beginIfDue, takeBlock } from "./update.ts";
 import { beat } from "./vitals.ts";
 
 /** Feeds one input to a board and returns what it does. `now` never falls. */
