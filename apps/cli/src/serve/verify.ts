@@ -15,8 +15,9 @@ export function logVerifier(path: string): () => Promise<LogVerification> {
 }
 
 async function verify(path: string): Promise<LogVerification> {
-  const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`./verify-worker.${ending}`, import.meta.url), { workerData: path, execArgv: ["--conditions=source"] });
+  const source = import.meta.url.endsWith(".ts");
+  const file = source ? new URL("./verify-worker.ts", import.meta.url) : new URL("./verify-worker.js", import.meta.url);
+  const worker = new Worker(file, { workerData: path, execArgv: source ? ["--conditions=source"] : [] });
   try {
     // An error of the worker's rejects here as it is.
     const [result] = (await once(worker, "message")) as [LogVerification];
