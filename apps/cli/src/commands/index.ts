@@ -19,6 +19,7 @@ export const groups: readonly CommandGroup[] = [
   { names: ["release"], load: () => import("./release.ts") },
   { names: ["rollout"], load: () => import("./rollout.ts") },
   { names: ["audit"], load: () => import("./audit.ts") },
+  { names: ["rehearse"], load: () => import("./rehearse.ts") },
   { names: ["sim"], load: () => import("./sim.ts") },
   { names: ["artifact"], load: () => import("./artifact.ts") },
   { names: ["mcuboot"], load: () => import("./mcuboot.ts") },
