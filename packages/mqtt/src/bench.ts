@@ -19,12 +19,17 @@ export interface IngestOptions {
   readonly inFlight?: number;
   /** Opens a host over an empty log; called for each of our turns. */
   readonly openHost: () => Promise<{ readonly host: LinkHost; close(): Promise<void> }>;
+  /**
+   * What the bare broker's subscriber does with each payload: the same pipeline without our logic. Nothing when left
+   * out. Opened for each of its turns.
+   */
+  readonly openSink?: () => { take(payload: Uint8Array): void; close(): void };
 }
 
 export interface IngestFigures {
   /** Acknowledged reports per second: our broker, the given host, its log. */
   readonly ours: number;
-  /** The same load on aedes with default settings and a subscriber in the process that does nothing. */
+  /** The same load on aedes with default settings and the given sink as a subscriber in the process. */
   readonly bare: number;
   readonly ratio: number;
   readonly oursRuns: readonly number[];
@@ -42,7 +47,7 @@ export async function benchIngest(options: IngestOptions): Promise<IngestFigures
   const bareRuns: number[] = [];
   for (let run = 0; run < runs; run += 1) {
     oursRuns.push(await ours(options, { connections, inFlight }, seconds));
-    bareRuns.push(await bare({ connections, inFlight }, seconds));
+    bareRuns.push(await bare(options, { connections, inFlight }, seconds));
   }
   const [oursMedian, bareMedian] = [median(oursRuns), median(bareRuns)];
   return { ours: oursMedian, bare: bareMedian, ratio: oursMedian / bareMedian, oursRuns, bareRuns };
@@ -61,12 +66,16 @@ async function ours({ openHost }: IngestOptions, load: Omit<Load, "port">, secon
   }
 }
 
-async function bare(load: Omit<Load, "port">, seconds: number): Promise<number> {
+async function bare({ openSink }: IngestOptions, load: Omit<Load, "port">, seconds: number): Promise<number> {
   const aedes = await Aedes.createBroker();
+  const sink = openSink?.();
   await new Promise<void>((resolve) =>
     aedes.subscribe(
       "c/v1/d/+/up/#",
-      (_packet, done) => {
+      (packet, done) => {
+        if (sink !== undefined && typeof packet.payload !== "string") {
+          sink.take(packet.payload);
+        }
         done();
       },
       resolve,
@@ -85,6 +94,7 @@ async function bare(load: Omit<Load, "port">, seconds: number): Promise<number> 
     await new Promise<void>((resolve) => aedes.close(resolve));
     sockets.forEach((socket) => socket.destroy());
     await new Promise((resolve) => server.close(resolve));
+    sink?.close();
   }
 }
 

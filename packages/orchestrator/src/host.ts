@@ -170,21 +170,22 @@ export class Host implements LinkHost {
       throw this.#failed;
     }
     const { log } = this.#options;
-    if (outcome.entries.length > 0) {
-      const first = log.length + 1;
-      try {
-        for (const entry of outcome.entries) {
-          log.append(entry);
-        }
-        await log.durable();
-      } catch (cause) {
-        this.#failed =
-          cause instanceof CoalmineError
-            ? cause
-            : new CoalmineError("store/write-failed", `the event log cannot be written: ${(cause as Error).message}`, { cause });
-        this.#options.warn?.(`${this.#failed.message}; no report is acknowledged and no offer sent until a restart`);
-        throw this.#failed;
+    const first = log.length + 1;
+    try {
+      for (const entry of outcome.entries) {
+        log.append(entry);
       }
+      // Also without entries: a duplicate must not be acknowledged before its first copy is durable (I1).
+      await log.durable();
+    } catch (cause) {
+      this.#failed =
+        cause instanceof CoalmineError
+          ? cause
+          : new CoalmineError("store/write-failed", `the event log cannot be written: ${(cause as Error).message}`, { cause });
+      this.#options.warn?.(`${this.#failed.message}; no report is acknowledged and no offer sent until a restart`);
+      throw this.#failed;
+    }
+    if (outcome.entries.length > 0) {
       this.#options.watch?.(outcome, first);
     }
     for (const effect of outcome.effects) {
