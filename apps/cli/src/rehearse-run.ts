@@ -122,9 +122,9 @@ function runOnce({ fleet, release, shared, artifacts }: Twin, plan: Plan, seed: 
   };
 }
 
-/** The host looks at its clock a hundred times in a soak; bad news is judged at once anyway. */
+/** The host looks at its clock fifty times in a soak; bad news is judged at once anyway. */
 function tickOf(plan: Plan): Millis {
-  return Math.min(15 * 60_000, Math.max(30_000, Math.round(plan.soak.min / 96))) as Millis;
+  return Math.min(30 * 60_000, Math.max(30_000, Math.round(plan.soak.min / 48))) as Millis;
 }
 
 /** Nobody reads the log of a rehearsal. */

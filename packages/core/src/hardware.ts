@@ -15,5 +15,11 @@ export function variantKey(variant: Variant): string {
 
 /** True when an artifact for `wanted` may be installed on `actual`: all three parts must be equal; unknown never matches. */
 export function fits(wanted: Variant, actual: Variant): boolean {
-  return variantKey(wanted) === variantKey(actual) && actual.board !== "" && actual.partitionMap !== "";
+  return (
+    wanted.partitionMap === actual.partitionMap &&
+    wanted.revision === actual.revision &&
+    wanted.board === actual.board &&
+    actual.board !== "" &&
+    actual.partitionMap !== ""
+  );
 }

@@ -27,13 +27,18 @@ type Arms = readonly [ArmSum, ArmSum];
 
 const noArms = (): Arms => [{ n: 0, sum: 0 }, { n: 0, sum: 0 }];
 
+/** A device in an arm, and its means as of its newest sample unless there is news. */
+interface MetricMember {
+  readonly device: string;
+  row: DeviceMeans | undefined;
+  stale: boolean;
+}
+
 interface Stratum {
   readonly hardware: string;
-  readonly members: readonly [Set<string>, Set<string>];
+  readonly members: readonly [Map<string, MetricMember>, Map<string, MetricMember>];
   /** Members in code-point order, by arm; undefined after a change. */
-  readonly order: [readonly string[] | undefined, readonly string[] | undefined];
-  /** Means of the members without news since they were worked out, by arm. */
-  readonly rows: readonly [Map<string, DeviceMeans | undefined>, Map<string, DeviceMeans | undefined>];
+  readonly order: [readonly MetricMember[] | undefined, readonly MetricMember[] | undefined];
   stale: boolean;
   sums: StratumSums | undefined;
   /** Number of devices and sum of their outcomes by arm, before the sign of `worse` is applied. */
@@ -85,22 +90,23 @@ export class LiveMetric {
     if (before !== undefined) {
       const old = this.#stratum(before);
       if (old.members[canary].delete(device)) old.order[canary] = undefined;
-      old.rows[canary].delete(device);
       old.stale = true;
     }
     if (after === undefined || !isSampled(this.#gates, device, canary, after.placement.stage)) return;
     const stratum = this.#stratum(after);
-    stratum.members[canary].add(device);
+    stratum.members[canary].set(device, { device, row: undefined, stale: true });
     stratum.order[canary] = undefined;
-    stratum.rows[canary].delete(device);
     stratum.stale = true;
   }
 
   /** Takes note of a new sample of a device that stands in an arm. */
   sampled(device: string, spell: Spell): void {
     const stratum = this.#stratum(spell);
-    stratum.rows[spell.canary].delete(device);
-    stratum.stale = true;
+    const member = stratum.members[spell.canary].get(device);
+    if (member !== undefined) {
+      member.stale = true;
+      stratum.stale = true;
+    }
   }
 
   /** The comparison now; strata with news are summed again, the others are not touched. */
@@ -136,9 +142,8 @@ export class LiveMetric {
     if (stratum === undefined) {
       stratum = {
         hardware: spell.placement.hardware,
-        members: [new Set(), new Set()],
+        members: [new Map(), new Map()],
         order: [undefined, undefined],
-        rows: [new Map(), new Map()],
         stale: true,
         sums: undefined,
         arms: noArms(),
@@ -153,13 +158,13 @@ export class LiveMetric {
     const rows: DeviceMeans[] = [];
     const arms = noArms();
     for (const canary of [0, 1] as const) {
-      const known = stratum.rows[canary];
-      for (const device of (stratum.order[canary] ??= [...stratum.members[canary]].sort(compareCodePoints))) {
-        let row = known.get(device);
-        if (row === undefined && !known.has(device)) {
-          row = this.#row(device, this.#spell(device, canary) as Spell);
-          known.set(device, row);
+      const members = (stratum.order[canary] ??= [...stratum.members[canary].values()].sort((a, b) => compareCodePoints(a.device, b.device)));
+      for (const member of members) {
+        if (member.stale) {
+          member.row = this.#row(member.device, this.#spell(member.device, canary) as Spell);
+          member.stale = false;
         }
+        const { row } = member;
         if (row === undefined) continue;
         rows.push(row);
         arms[canary].n += 1;

@@ -24,12 +24,12 @@ import {
   settled,
   signal,
 } from "@coalmine/core";
-import { decodeReport, encodeReport, type Report } from "@coalmine/protocol";
+import { decodeReport, type Report } from "@coalmine/protocol";
 import { type Effect, mayDownload, offerCommand } from "./dispatch.ts";
 import {
   type AuditRecord,
   type Change,
-  decodedReportEntry,
+  DecodedReportEntry,
   hex,
   readRecord,
   readUndecodable,
@@ -119,7 +119,7 @@ export class Conductor {
       counters.duplicates += 1;
       return outcome;
     }
-    outcome.entries.push(bytes === undefined ? decodedReportEntry(id, door, () => encodeReport(report), at) : reportEntry(id, door, bytes, at));
+    outcome.entries.push(bytes === undefined ? new DecodedReportEntry(id, door, report, at) : reportEntry(id, door, bytes, at));
     const rollout = this.#signal(id, report, freshness, at, outcome.effects);
     if (rollout !== undefined) {
       this.#decide(rollout, at, false, outcome);

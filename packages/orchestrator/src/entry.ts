@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Authority, Decision, DeviceId, Digest, Instant, ReleaseId, Variant } from "@coalmine/core";
+import { encodeReport, type Report } from "@coalmine/protocol";
 import type { Door, LogEntry } from "./ports.ts";
 
 /** An artifact of a release: which variant it is for, and what its image says of itself. */
@@ -67,16 +68,24 @@ export function reportEntry(device: DeviceId, door: Door, bytes: Uint8Array, at:
 }
 
 /** The same for a report from the same process, whose bytes nobody may ask for: they are made when the log reads them. */
-export function decodedReportEntry(device: DeviceId, door: Door, encode: () => Uint8Array, at: Instant): LogEntry {
-  let made: Uint8Array | undefined;
-  return {
-    at,
-    type: "report",
-    device,
-    get body() {
-      return (made ??= reportEntry(device, door, encode(), at).body);
-    },
-  };
+export class DecodedReportEntry implements LogEntry {
+  readonly type = "report";
+  readonly at: Instant;
+  readonly device: DeviceId;
+  readonly #door: Door;
+  readonly #report: Report;
+  #body: Uint8Array | undefined;
+
+  constructor(device: DeviceId, door: Door, report: Report, at: Instant) {
+    this.device = device;
+    this.at = at;
+    this.#door = door;
+    this.#report = report;
+  }
+
+  get body(): Uint8Array {
+    return (this.#body ??= reportEntry(this.device, this.#door, encodeReport(this.#report), this.at).body);
+  }
 }
 
 const doors: readonly Door[] = ["mqtt", "coap", "ddi", "smp", "virtual"];

@@ -28,6 +28,8 @@ export interface PlanEvidence {
   readonly controls: Record<string, { readonly waiting: string[]; canaries: number }>;
   /** Placement of each control. */
   readonly places: Record<string, Placement>;
+  /** Numbers of a heartbeat that some gate weighs, by the heartbeat's own names. */
+  readonly heard: readonly string[];
   /** Battery level and when it was read, the anchor of the next drain. */
   readonly battery: Record<string, readonly [at: number, level: number]>;
 }
@@ -64,6 +66,7 @@ export const planJudge: Judge<PlanEvidence> = {
       gates: weighed.every((gate) => gate.dryRun) ? null : openGates(specOf(plan, weighed, members, start)),
       controls,
       places,
+      heard: weighed.flatMap((gate) => heardName(gate.metric)),
       battery: {},
     };
   },
@@ -245,8 +248,11 @@ function observeGates(state: PlanEvidence, gates: GatesState, member: Assignment
       observe(gates, { kind: "crash", device, at });
       break;
     case "heard":
-      for (const [name, value] of Object.entries(observation.metrics)) {
-        heardMetric(state, gates, device, name, value, at);
+      for (const name of state.heard) {
+        const value = observation.metrics[name];
+        if (value !== undefined) {
+          heardMetric(state, gates, device, name, value, at);
+        }
       }
       break;
     case "excused":
@@ -268,6 +274,22 @@ function startControls(state: PlanEvidence, gates: GatesState, place: Placement,
   here.canaries -= 1;
   for (const device of here.waiting.splice(0, share)) {
     observe(gates, { kind: "controlStart", device, at, placement: state.places[device] as Placement });
+  }
+}
+
+/** What a heartbeat calls the number behind a metric; none for those that do not come from heartbeats. */
+function heardName(metric: string): string[] {
+  switch (metric) {
+    case "boot-confirmation":
+    case "crash-rate":
+    case "silence":
+      return [];
+    case "battery-drain":
+      return ["battery"];
+    case "connectivity-uptime":
+      return ["linkUptime"];
+    default:
+      return [metric.replace(/^metric:/, "")];
   }
 }
 
