@@ -13,7 +13,7 @@ type Colour = "green" | "red" | "yellow" | "dim" | "bold";
 const redrawEvery = 100;
 const plainEvery = 5_000;
 
-/** States that a bar counts as arrived, and those that it counts as lost. */
+/** States that a bar counts as arrived, and those that end without the release. */
 const good: readonly AssignmentState[] = ["confirmed", "soaking", "healthy"];
 const bad: readonly AssignmentState[] = ["failed", "reverted", "refused", "missing", "quarantined", "rolled_back"];
 
@@ -91,7 +91,7 @@ export class LiveView {
       const lost = of(bad);
       const word = index > rollout.stage ? this.#styled("dim", "closed") : this.#verdict(stage.verdict.kind, rollout.status === "halted" && index === rollout.stage);
       const drawn = lost > 0 ? this.#styled("red", bar(there + lost, stage.size)) : this.#styled("green", bar(there, stage.size));
-      return `  ${stage.name.padEnd(width)} ${drawn} ${String(there).padStart(4)}/${stage.size}  ${word}${lost === 0 ? "" : this.#styled("red", `  ${lost} lost`)}`;
+      return `  ${stage.name.padEnd(width)} ${drawn} ${String(there).padStart(4)}/${stage.size}  ${word}${lost === 0 ? "" : this.#styled("red", `  ${bad.flatMap((state) => (stage.counts[state] === 0 ? [] : [`${stage.counts[state]} ${state}`])).join(", ")}`)}`;
     });
     const columns = (this.#stream.columns ?? 80) - 1;
     const head = `${rollout.id}  release ${rollout.release}  ${rollout.status}  device time ${formatDuration(this.#source.elapsed())}`;

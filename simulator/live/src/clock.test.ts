@@ -16,6 +16,14 @@ describe("device time", () => {
     expect(clock.now()).toBe(1_090_000);
   });
 
+  test("goes on from where it is when the speed changes", () => {
+    const { real, clock } = aClock();
+    real.now += 1_000;
+    clock.setSpeed(1);
+    real.now += 1_000;
+    expect(clock.now()).toBe(1_061_000);
+  });
+
   test("does not count a pause of the process beyond what it may", () => {
     const { real, clock } = aClock({ pauseMax: 100 });
     real.now += 80;

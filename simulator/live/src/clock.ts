@@ -18,7 +18,7 @@ export interface AcceleratedClockOptions {
 
 /** Device time that runs `speed` times as fast as the real one. Never goes back. */
 export class AcceleratedClock {
-  readonly speed: number;
+  #speed: number;
   readonly #real: () => number;
   readonly #pauseMax: number;
   #limit: () => number = () => Number.POSITIVE_INFINITY;
@@ -26,7 +26,7 @@ export class AcceleratedClock {
   #at: number;
 
   constructor(options: AcceleratedClockOptions) {
-    this.speed = options.speed;
+    this.#speed = options.speed;
     this.#real = options.real ?? (() => performance.now());
     this.#pauseMax = options.pauseMax ?? Number.POSITIVE_INFINITY;
     this.#seen = this.#real();
@@ -35,10 +35,21 @@ export class AcceleratedClock {
 
   now(): Instant {
     const real = this.#real();
-    const passed = Math.min(real - this.#seen, this.#pauseMax) * this.speed;
+    const passed = Math.min(real - this.#seen, this.#pauseMax) * this.#speed;
     this.#seen = real;
     this.#at = Math.max(this.#at, Math.min(this.#at + passed, this.#limit()));
     return instant(Math.floor(this.#at));
+  }
+
+  /** Device milliseconds in a real one. */
+  get speed(): number {
+    return this.#speed;
+  }
+
+  /** Runs at another speed from now on. */
+  setSpeed(speed: number): void {
+    this.now();
+    this.#speed = speed;
   }
 
   /**
