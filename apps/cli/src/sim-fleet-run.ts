@@ -55,9 +55,10 @@ export async function runFleet(options: FleetRun): Promise<void> {
   const reason = await ended(options.for);
   clearInterval(timer);
   bar.end();
+  const stats = { ...live.stats };
   await live.close();
   out.note(`ended by ${reason}`);
-  out.result({ seed: options.seed, ...live.stats }, () => counts(live.stats));
+  out.result({ seed: options.seed, ...stats }, () => counts(stats));
 }
 
 async function fleetSpec(options: FleetRun): Promise<FleetSpec> {

@@ -213,8 +213,8 @@ export class Sessions<B> implements SocketOwner<Connection<B>> {
       this.#opening -= 1;
     } else {
       this.#stats.up -= 1;
-      this.#stats.losses += 1;
       if (!this.#closing) {
+        this.#stats.losses += 1;
         this.#listener.link(connection, false);
       }
     }
