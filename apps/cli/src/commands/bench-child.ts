@@ -47,7 +47,7 @@ export async function startBroker(notes: string[]): Promise<ForeignBroker> {
 }
 
 /** coalmine's own broker in a process of its own. */
-export function startOwnBroker(): Promise<ForeignBroker> {
+function startOwnBroker(): Promise<ForeignBroker> {
   return new Promise((resolve, reject) => {
     const child = fork(command, ["bench", "broker"], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
     child.once("error", reject);

@@ -7,7 +7,6 @@ import { assembleFleet, deviceDescription, labKey } from "@coalmine/fleet";
 import { AcceleratedClock, liveFleet } from "@coalmine/live";
 import { deviceFilter, encodeReport, type Report, reportTopic } from "@coalmine/protocol";
 import { draw } from "@coalmine/world";
-import { once } from "node:events";
 import { connect as connectSocket, type Socket } from "node:net";
 import { generate } from "mqtt-packet";
 import { connectAsync, type MqttClient } from "mqtt";
@@ -47,7 +46,7 @@ interface Load {
   publish(reports: number): Promise<void>;
 }
 
-export const loadReport: Report = {
+const loadReport: Report = {
   boot: 1,
   sequence: 1,
   uptime_s: 3_600,
@@ -127,15 +126,47 @@ interface RawClient {
 /** The least a client can do: one socket, ready-made packets, and counting the bytes of the answers. */
 async function startRaw(ids: readonly string[], port: number): Promise<Load> {
   const payload = Buffer.from(encodeReport(loadReport));
-  const { opened, seconds } = await paced(ids, async (id): Promise<RawClient> => {
-    const socket = connectSocket({ port, host: "127.0.0.1", noDelay: true });
-    await once(socket, "connect");
-    socket.write(generate({ cmd: "connect", protocolId: "MQTT", protocolVersion: 4, clean: false, clientId: id, keepalive: 600 }));
-    await once(socket, "data");
-    socket.write(generate({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: deviceFilter(id as never), qos: 1 }] }));
-    await once(socket, "data");
-    return { socket, frame: generate({ cmd: "publish", topic: reportTopic(id as never), payload, qos: 1, messageId: 1, dup: false, retain: false }) };
+  // Everything is made before the clock runs.
+  const packets = ids.map((id) => ({
+    connect: generate({ cmd: "connect", protocolId: "MQTT", protocolVersion: 4, clean: false, clientId: id, keepalive: 600 }),
+    subscribe: generate({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: deviceFilter(id as never), qos: 1 }] }),
+    frame: generate({ cmd: "publish", topic: reportTopic(id as never), payload, qos: 1, messageId: 1, dup: false, retain: false }),
+  }));
+  const opened: RawClient[] = [];
+  const began = performance.now();
+  await new Promise<void>((resolve, reject) => {
+    let next = 0;
+    let up = 0;
+    const open = (): void => {
+      const packet = packets[next];
+      next += 1;
+      if (packet === undefined) {
+        return;
+      }
+      const socket = connectSocket({ port, host: "127.0.0.1", noDelay: true });
+      let answers = 0;
+      const onData = (): void => {
+        answers += 1;
+        if (answers === 1) {
+          socket.write(packet.subscribe);
+          return;
+        }
+        socket.off("data", onData);
+        opened.push({ socket, frame: packet.frame });
+        up += 1;
+        if (up === packets.length) {
+          resolve();
+        } else {
+          open();
+        }
+      };
+      socket.on("connect", () => socket.write(packet.connect)).on("data", onData).on("error", reject);
+    };
+    for (let lane = 0; lane < window; lane += 1) {
+      open();
+    }
   });
+  const seconds = (performance.now() - began) / 1_000;
   return {
     connectSeconds: seconds,
     publish: async (reports) => {
