@@ -77,7 +77,7 @@ function behaviours(
     case "battery":
       return [{ behaviour: { kind: "battery-drain", multiplier: 1 + share(text, value.replace(/^\+/, ""), 100) } }];
     case "silent":
-      return [{ behaviour: { kind: "silent", after_s: 3_600 }, share: share(text, value) }];
+      return [{ behaviour: { kind: "silent", after_s: 6 * 3_600 }, share: share(text, value) }];
     case "brick":
       return [{ behaviour: { kind: "slow-brick", after_s: 1_800, spread_s: 86_400 }, share: share(text, value) }];
     case "leak":

@@ -176,8 +176,12 @@ function chooseCanary(
   return [...draw.canary];
 }
 
-/** Controls for each canary, where the population has them (evidence: at least five where possible). */
-const controlsPerCanary = 5;
+/**
+ * Controls for each device of a stage, where the population has them (evidence.md 3.2: at least five where possible). The
+ * canary gets more, up to half of what is left: it is small, and what each event says grows with the controls at risk.
+ */
+const controlsPerDevice = 5;
+const controlsPerCanary = 10;
 
 /**
  * Matched controls: for each stage but the last, devices of later stages drawn by the same strata as the stage itself.
@@ -188,10 +192,11 @@ function drawControls(order: readonly string[], counts: readonly number[], strat
   let begin = 0;
   for (const [stage, count] of counts.slice(0, -1).entries()) {
     const end = begin + count;
+    const each = stage > 0 ? controlsPerDevice : Math.max(controlsPerDevice, Math.min(controlsPerCanary, Math.floor((order.length - end) / (2 * count))));
     const wanted = new Map<string, number>();
     for (const id of order.slice(begin, end)) {
       const key = stratum.get(id) as string;
-      wanted.set(key, (wanted.get(key) ?? 0) + controlsPerCanary);
+      wanted.set(key, (wanted.get(key) ?? 0) + each);
     }
     for (const id of order.slice(end).reverse()) {
       const key = stratum.get(id) as string;
