@@ -98,7 +98,10 @@ export class Commands {
     if (isObserve || queue === undefined || first === undefined) {
       return this.#observable(asked, commandOf(device), () => noBytes, () => this.#pump(device));
     }
-    // A device that asks now and then instead of observing: the answer takes the command with it.
+    // A device that asks now and then instead of observing: the answer takes the command with it, so it must get there.
+    if (!request.peer.validated) {
+      return signed(this.#endpoint().challenge(request.peer), asked.reply);
+    }
     const answer = this.#observable(asked, commandOf(device), () => first);
     const { num, szx } = asked.block2 ?? { num: 0, szx: defaultSzx };
     if (method === Code.get && answer.code === Code.content && (num + 1) * blockSize(szx) >= first.length) {

@@ -216,10 +216,11 @@ export class Endpoint {
       return;
     }
     this.stats.requests += 1;
-    const answer = this.#early(message, size) ?? this.#handle({ peer, message, optionBytes, fresh: this.#isFresh(peer, message, now_s) });
-    if (answer === null) {
+    const early = this.#early(message, size);
+    if (early === null) {
       return;
     }
+    const answer = early ?? this.#handle({ peer, message, optionBytes, fresh: this.#isFresh(peer, message, now_s) });
     if (!(answer instanceof Promise)) {
       const parts = this.#answer(peer, message, answer, size);
       if (answer.repeatable !== true && parts !== null) {
