@@ -232,10 +232,17 @@ function judgeStage(rollout: Rollout, judge: Judge, now: Instant, record: (decis
 /** Why the stage cannot close yet; empty when it passes. */
 function openReasons(rollout: Rollout, stage: StageState, judgement: Judgement, settledCount: number, now: Instant): string[] {
   const missing: string[] = judgement.verdict.kind === "inconclusive" ? [...judgement.verdict.missing] : [];
-  const last = rollout.stage === rollout.stages.length - 1;
-  const needed = last ? stage.size : Math.ceil(stage.size * rollout.plan.resolvedMin);
-  if (settledCount < needed) {
-    missing.push(`${needed - settledCount} of ${stage.size} devices still under way`);
+  if (rollout.stage === rollout.stages.length - 1) {
+    // Complete means everybody, also the stragglers that an earlier stage did not wait for (R38).
+    const open = rollout.members.length - rollout.stages.reduce((sum, one) => sum + settledOf(one), 0);
+    if (open > 0) {
+      missing.push(`${open} of ${rollout.members.length} devices still under way`);
+    }
+  } else {
+    const needed = Math.ceil(stage.size * rollout.plan.resolvedMin);
+    if (settledCount < needed) {
+      missing.push(`${needed - settledCount} of ${stage.size} devices still under way`);
+    }
   }
   const elapsed = since(now, stage.openedAt as Instant);
   if (elapsed < rollout.soakMin) {

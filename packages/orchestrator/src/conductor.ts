@@ -112,8 +112,6 @@ export class Conductor {
     if (!devices.has(id) && devices.size >= devicesMax) {
       return this.undecodable(null, "too many devices", bytes?.length ?? 0, door, at);
     }
-    const known = devices.get(id);
-    const before = known?.running?.version;
     const freshness = this.#learn(id, door, report, at);
     if (freshness === "duplicate") {
       counters.duplicates += 1;
@@ -125,8 +123,8 @@ export class Conductor {
       this.#decide(rollout, at, false, outcome);
     }
     const device = devices.get(id) as DeviceRecord;
-    if (device.running === null || (device.running.version === "" && before !== "")) {
-      // Known by a heartbeat alone: ask who it is.
+    if (report.body.kind === "heartbeat" && (device.hardware === null || device.running === null || device.running.version === "")) {
+      // Known by a heartbeat alone: ask who it is, until it has said so.
       outcome.effects.push({ kind: "send", device: id, command: { kind: "identify" } });
     }
     return outcome;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceId, Instant, Millis } from "@coalmine/core";
 import { Seconds } from "@coalmine/core";
-import type { Attempt, Hardware, Report } from "@coalmine/protocol";
+import type { Attempt, Hardware, Hello, Report } from "@coalmine/protocol";
 import { hex } from "./entry.ts";
 import type { Door } from "./ports.ts";
 
@@ -125,11 +125,14 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
     device.crashes += 1;
   }
   if (freshness === "late") {
+    if (body.kind === "hello" && report.boot === device.boots[0]?.boot) {
+      learnIdentity(device, body);
+    }
     return;
   }
   switch (body.kind) {
     case "hello":
-      device.hardware = body.hardware;
+      learnIdentity(device, body);
       device.running = {
         imageHash: hex(body.running.imageHash),
         version: body.running.version,
@@ -138,10 +141,6 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
       };
       device.slot1 = body.slot1 === null ? null : { imageHash: hex(body.slot1.imageHash), version: body.slot1.version };
       device.attempt = body.attempt === null ? null : knownAttempt(body.attempt);
-      device.resetCause = body.resetCause;
-      device.interval = Seconds(Math.max(1, body.interval_s));
-      device.attributes = body.attributes;
-      device.storageSchema = body.storageSchema;
       break;
     case "heartbeat": {
       const imageHash = hex(body.imageHash);
@@ -163,6 +162,19 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
     case "crash":
     case "log":
       break;
+  }
+}
+
+/** What does not change within a boot: true also when a heartbeat has overtaken the hello. */
+function learnIdentity(device: DeviceRecord, hello: Hello): void {
+  device.hardware = hello.hardware;
+  device.resetCause = hello.resetCause;
+  device.interval = Seconds(Math.max(1, hello.interval_s));
+  device.attributes = hello.attributes;
+  device.storageSchema = hello.storageSchema;
+  if (device.running !== null && device.running.imageHash === hex(hello.running.imageHash)) {
+    device.running.version = hello.running.version;
+    device.running.buildId = hex(hello.running.buildId);
   }
 }
 

@@ -102,7 +102,8 @@ export function inspectArtifact(input: ArtifactInput, keys: readonly PublicKey[]
     imageHash,
     buildId: imageHash.slice(0, 40),
     size: bytes.length,
-    version: formatVersion(verified.version),
+    // Devices leave a build number of 0 out.
+    version: formatVersion(verified.version).replace(/\+0$/, ""),
   };
 }
 

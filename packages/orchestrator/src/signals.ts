@@ -29,11 +29,15 @@ export function signalsOf(
   };
   switch (body.kind) {
     case "hello":
-      if (freshness === "late") {
+      // Overtaken by a heartbeat of its own boot, a hello is still the first to tell how the attempt ended.
+      if (freshness === "late" && report.boot !== device.boots[0]?.boot) {
         break;
       }
       if (body.attempt !== null && hex(body.running.imageHash) !== target) {
         fromAttempt(body.attempt, "");
+      }
+      if (freshness === "late") {
+        break;
       }
       signals.push({
         kind: "heard",
