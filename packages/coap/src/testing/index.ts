@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+export { findLibcoap, type LibcoapResult, type LibcoapTarget, runOwnRequests, runRequests } from "./libcoap.ts";
