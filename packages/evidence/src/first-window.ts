@@ -49,8 +49,11 @@ export class FirstWindow {
   #isSpoilt(spell: Spell, record: DeviceRecord): boolean {
     const until = spell.enter + this.#window;
     const end = spellEnd(spell);
-    if (end !== null && end < until) return true;
+    if (this.#kind === "silence") return end !== null && end < until;
+    // Who was silent for a while and came back would have told of its crashes.
+    const isBack = end !== null && end === spell.overdue && (record.returnedAt ?? 0) > end && (spell.exit === null || spell.exit >= until);
+    if (end !== null && end < until && !isBack) return true;
     const first = record.crashes[lowerBound(record.crashes, spell.enter)];
-    return this.#kind === "crash" && first !== undefined && first < until;
+    return first !== undefined && first < until;
   }
 }

@@ -99,6 +99,8 @@ export type GateObservation =
   | { readonly kind: "updateStarted"; readonly device: string; readonly at: number; readonly placement: Placement }
   | { readonly kind: "confirmed" | "reverted" | "overdue" | "crash"; readonly device: string; readonly at: number }
   | { readonly kind: "metricSample"; readonly device: string; readonly at: number; readonly name: string; readonly value: number }
+  /** A device that was overdue was heard again, with everything it had kept to say. */
+  | { readonly kind: "returned"; readonly device: string; readonly at: number }
   /** A control's sham start, drawn from the same ramp as the canaries' (section 3.2). */
   | { readonly kind: "controlStart"; readonly device: string; readonly at: number; readonly placement: Placement }
   | { readonly kind: "controlCensored"; readonly device: string; readonly at: number }
@@ -117,6 +119,8 @@ export interface DeviceRecord {
   confirmedAt?: number;
   revertedAt?: number;
   withdrawnAt?: number;
+  /** The latest. */
+  returnedAt?: number;
   control?: { placement: Placement; enterAt: number };
   controlExitAt?: number;
   /** Ascending, without repeats. */

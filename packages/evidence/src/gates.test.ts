@@ -14,8 +14,8 @@ const spec: GatesSpec = {
   stages: [{ devices: 20, controls: 40 }, { devices: 200, controls: 0 }],
   gates: [
     { kind: "boot", name: "boot", weight: 0.4, limit: 0.005, margins: [0.0556, 0.0125] },
-    { kind: "crash", name: "crash", weight: 0.3, margins: [3.8, 1.63] },
-    { kind: "silence", name: "silence", weight: 0.1, margins: [28.8, 7.25] },
+    { kind: "crash", name: "crash", weight: 0.3, margins: [3.8, 1.63], shares: [0.3, 0.1], window: 6 * HOUR },
+    { kind: "silence", name: "silence", weight: 0.1, margins: [28.8, 7.25], shares: [0.3, 0.1], window: 6 * HOUR },
     {
       kind: "metric", name: "battery", weight: 0.2, metric: "drain", worse: "higher", scale: "ln", tau: Math.log(1.1),
       margins: [Math.log(1.3), Math.log(1.15)],
@@ -41,7 +41,7 @@ const placement = fc.record({ stage: fc.constantFrom(0, 1), hardware: fc.constan
 const observation: fc.Arbitrary<GateObservation> = fc.oneof(
   fc.record({ kind: fc.constant("updateStarted" as const), device, at: time, placement }),
   fc.record({ kind: fc.constant("controlStart" as const), device, at: time, placement }),
-  fc.record({ kind: fc.constantFrom("confirmed" as const, "reverted" as const, "overdue" as const), device, at: time }),
+  fc.record({ kind: fc.constantFrom("confirmed" as const, "reverted" as const, "overdue" as const, "returned" as const), device, at: time }),
   { arbitrary: fc.record({ kind: fc.constant("crash" as const), device, at: time }), weight: 4 },
   fc.record({ kind: fc.constantFrom("controlCensored" as const, "withdrawn" as const), device, at: time }),
 );
@@ -189,6 +189,41 @@ describe("verdicts", () => {
     }
     expect(judge(folded(both), look).verdict.kind).not.toBe("halt");
     expect(judge(folded(canaryOnly), look).verdict).toEqual({ kind: "halt", gates: ["crash"] });
+  });
+
+  const confirmed = (n: number): GateObservation[] => [
+    ...started(n),
+    ...Array.from({ length: n }, (_, i): GateObservation => ({ kind: "confirmed", device: `d${i}`, at: T0 + HOUR })),
+  ];
+  const crashGate = (observations: readonly GateObservation[], now = T0 + 48 * HOUR) =>
+    judge(folded(observations), { ...look, now }).gates.find((gate) => gate.name === "crash");
+
+  test("events too rare for a ratio pass by canaries that got through their first hours, and only once those are over", () => {
+    expect(crashGate(confirmed(20))).toMatchObject({ passed: true, clean: { devices: 20, share: 0.3 } });
+    expect(crashGate(confirmed(20), T0 + 7 * HOUR - 1)).toMatchObject({ passed: false, clean: { devices: 0 } });
+    // At a margin of 30 % and level 0.025, 20 devices may hold one that crashed: P(X <= 1) = 0.0076, P(X <= 2) = 0.035.
+    const crashes = ["d1", "d2"].map((device): GateObservation => ({ kind: "crash", device, at: T0 + 3 * HOUR }));
+    expect(crashGate([...confirmed(20), ...crashes.slice(0, 1)])?.passed).toBe(true);
+    expect(crashGate([...confirmed(20), ...crashes])?.passed).toBe(false);
+    // A later crash is for the ratio to judge.
+    expect(crashGate([...confirmed(20), { kind: "crash", device: "d1", at: T0 + 8 * HOUR }])?.clean?.devices).toBe(20);
+  });
+
+  test("a canary that fell silent in its first hours is not clean, unless it came back and had no crash to tell of", () => {
+    const silent: GateObservation[] = [...confirmed(20), { kind: "overdue", device: "d1", at: T0 + 3 * HOUR }];
+    expect(crashGate(silent)?.clean?.devices).toBe(19);
+    expect(crashGate([...silent, { kind: "returned", device: "d1", at: T0 + 9 * HOUR }])?.clean?.devices).toBe(20);
+    const silence = judge(folded([...silent, { kind: "returned", device: "d1", at: T0 + 9 * HOUR }]), look).gates.find((gate) => gate.name === "silence");
+    expect(silence?.clean?.devices).toBe(19);
+  });
+
+  test("a metric that few devices report blocks or passes as the plan says", () => {
+    const metricGate = (missingData: "hold" | "ignore") => {
+      const gates = spec.gates.map((gate) => (gate.kind === "metric" ? { ...gate, missingData, devicesMin: 50 } : gate));
+      return judge(folded(enrolled, openGates({ ...spec, gates })), look).gates[3]?.passed;
+    };
+    expect(metricGate("ignore")).toBe(true);
+    expect(metricGate("hold")).toBe(false);
   });
 
   test("a tripwire halts at once, and a crash of a control does not trip it", () => {

@@ -204,6 +204,9 @@ export function observe(state: GatesState, observation: GateObservation): void {
     case "withdrawn":
       record.withdrawnAt = earlier(record.withdrawnAt, at);
       break;
+    case "returned":
+      record.returnedAt = Math.max(record.returnedAt ?? at, at);
+      break;
     case "overdue":
       if (!insertOnce(record.overdues, at)) return;
       break;

@@ -258,8 +258,10 @@ function observeGates(state: PlanEvidence, gates: GatesState, member: Assignment
     case "excused":
       observe(gates, { kind: "withdrawn", device, at });
       break;
-    case "healthy":
     case "returned":
+      observe(gates, { kind: "returned", device, at });
+      break;
+    case "healthy":
       break;
   }
 }
@@ -327,7 +329,7 @@ function judgeGates(state: GatesState, context: JudgeContext): Judgement {
   } else if (judgement.verdict.kind === "halt") {
     const [gate = "gates"] = judgement.verdict.gates;
     const words = judgement.gates.find((one) => one.name === gate)?.words;
-    verdict = { kind: "fail", gate, metric: gate, reason: judgement.tripped.length > 0 || words === undefined ? judgement.reasons.join("; ") : words };
+    verdict = { kind: "fail", gate, metric: gate, reason: judgement.tripped.length > 0 || words === undefined ? judgement.reasons.join("; ") : unnamed(gate, words) };
   } else {
     verdict = { kind: "inconclusive", missing: judgement.reasons };
   }
@@ -364,8 +366,8 @@ function reading(gate: EvidenceReading): GateReading {
     verdict: gate.enforced && gate.lnEHalt >= gate.threshold && !gate.withinMargin ? "fail" : gate.passed ? "pass" : "inconclusive",
     canary: arm(gate.canary),
     control: gate.control === null ? null : arm(gate.control),
-    bound: `e-value below ${Math.exp(gate.threshold).toFixed(0)} to go on, above ${Math.exp(gate.passThreshold).toFixed(0)} against the margin to pass`,
-    reason: gate.words,
+    bound: `halts at evidence ${Math.exp(gate.threshold).toFixed(0)} of harm, passes at ${Math.exp(gate.passThreshold).toFixed(0)} against the margin`,
+    reason: unnamed(gate.name, gate.words),
     evidence: {
       lnEHalt: gate.lnEHalt,
       haltAt: gate.threshold,
@@ -375,4 +377,9 @@ function reading(gate: EvidenceReading): GateReading {
       effect: gate.effect,
     },
   };
+}
+
+/** The words of a gate without its name in front: whoever shows them has said it. */
+function unnamed(gate: string, words: string): string {
+  return words.startsWith(`${gate}: `) ? words.slice(gate.length + 2) : words;
 }
