@@ -21,7 +21,11 @@ void coalmine_agent_tell(struct coalmine_agent *agent, enum coalmine_kind kind)
 void coalmine_agent_tell_progress(struct coalmine_agent *agent, uint64_t offer,
 				  enum coalmine_progress state)
 {
-	agent->progress = state;
+	if (agent->told_offer != offer) {
+		agent->progress = 0;
+	}
+
+	agent->progress |= (uint8_t)(1U << state);
 	agent->told_offer = offer;
 	coalmine_agent_tell(agent, COALMINE_PROGRESS);
 }
@@ -202,6 +206,30 @@ static bool fill_dump(struct coalmine_agent *agent)
 	return true;
 }
 
+/* The states come in their order, each with how far the download is now. */
+static bool fill_progress(struct coalmine_agent *agent)
+{
+	enum coalmine_progress state = COALMINE_PROGRESS_ACCEPTED;
+
+	if (agent->progress == 0) {
+		return false;
+	}
+
+	while ((agent->progress & (1U << state)) == 0) {
+		state++;
+	}
+
+	agent->progress &= (uint8_t) ~(1U << state);
+	if (agent->progress != 0) {
+		coalmine_agent_tell(agent, COALMINE_PROGRESS);
+	}
+
+	agent->report.progress.offer = agent->told_offer;
+	agent->report.progress.state = state;
+	agent->report.progress.offset = agent->has_offer ? agent->download.offset : 0;
+	return true;
+}
+
 /* Fills the report of one kind; false when it has nothing to say any more. */
 static bool fill(struct coalmine_agent *agent, enum coalmine_kind kind,
 		 char reason[COALMINE_REASON_MAX], int64_t now_ms)
@@ -219,10 +247,7 @@ static bool fill(struct coalmine_agent *agent, enum coalmine_kind kind,
 	case COALMINE_CRASH:
 		return fill_crash(agent, reason);
 	case COALMINE_PROGRESS:
-		agent->report.progress.offer = agent->told_offer;
-		agent->report.progress.state = agent->progress;
-		agent->report.progress.offset = agent->has_offer ? agent->download.offset : 0;
-		return true;
+		return fill_progress(agent);
 	case COALMINE_DEFERRED:
 		agent->report.deferred.offer = agent->offer.offer;
 		agent->report.deferred.reason = agent->deferral;

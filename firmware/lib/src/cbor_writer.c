@@ -133,6 +133,7 @@ void coalmine_write_bytes(struct coalmine_writer *writer, uint8_t key, struct co
 {
 	if (value.length < min || value.length > max || (value.length > 0 && value.data == NULL)) {
 		coalmine_writer_refuse(writer);
+		return;
 	}
 
 	put_byte(writer, key);

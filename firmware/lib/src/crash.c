@@ -11,7 +11,10 @@
 #define DUMP_HEADER_SIZE     12
 #define DUMP_TARGET_CORTEX_M 3
 #define DUMP_ARCH_SIZE	     5
-#define DUMP_REGISTERS_MIN   (8 * 4)
+#define DUMP_REGISTERS_MIN   32
+/* Places of two registers in r0 r1 r2 r3 r12 lr pc xpsr ... */
+#define DUMP_LR		     20
+#define DUMP_PC		     24
 
 #define EXCEPTION_RETURN UINT32_C(0xffffff00)
 
@@ -120,10 +123,9 @@ int coalmine_coredump_facts(const uint8_t *data, size_t size, struct coalmine_cr
 		return -EBADMSG;
 	}
 
-	/* Registers in the order r0 r1 r2 r3 r12 lr pc xpsr ... */
 	crash->reason = word_at(&data[8]);
-	crash->lr = word_at(&registers[5 * 4]);
-	crash->pc = word_at(&registers[6 * 4]);
+	crash->lr = word_at(&registers[DUMP_LR]);
+	crash->pc = word_at(&registers[DUMP_PC]);
 	return 0;
 }
 

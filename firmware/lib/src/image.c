@@ -47,6 +47,7 @@ static int find_hash(const struct slot *slot, uint32_t offset, uint8_t hash[COAL
 		     uint32_t *end)
 {
 	uint8_t head[TLV_HEAD_SIZE];
+	bool found = false;
 	uint32_t limit;
 	int result = read_slot(slot, offset, head, sizeof(head));
 
@@ -60,14 +61,12 @@ static int find_hash(const struct slot *slot, uint32_t offset, uint8_t hash[COAL
 
 	limit = offset + half_at(&head[2]);
 	*end = limit;
+	/* To the end also when the hash is found: an area that does not add up is a damaged one. */
 	for (uint32_t at = offset + TLV_HEAD_SIZE; at < limit;) {
 		uint32_t length;
 
-		if (limit - at < TLV_HEAD_SIZE) {
-			return -EBADMSG;
-		}
-
-		result = read_slot(slot, at, head, sizeof(head));
+		result = limit - at < TLV_HEAD_SIZE ? -EBADMSG
+						    : read_slot(slot, at, head, sizeof(head));
 		if (result != 0) {
 			return result;
 		}
@@ -79,15 +78,20 @@ static int find_hash(const struct slot *slot, uint32_t offset, uint8_t hash[COAL
 		}
 
 		if (half_at(head) == TLV_SHA256) {
-			return length == COALMINE_HASH_SIZE
-				       ? read_slot(slot, at, hash, COALMINE_HASH_SIZE)
-				       : -EBADMSG;
+			result = length == COALMINE_HASH_SIZE && !found
+					 ? read_slot(slot, at, hash, COALMINE_HASH_SIZE)
+					 : -EBADMSG;
+			if (result != 0) {
+				return result;
+			}
+
+			found = true;
 		}
 
 		at += length;
 	}
 
-	return -EBADMSG;
+	return found ? 0 : -EBADMSG;
 }
 
 static int compare_hash(const struct slot *slot, uint32_t length,

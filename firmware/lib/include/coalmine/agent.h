@@ -78,7 +78,8 @@ struct coalmine_agent {
 
 	/* Reports that wait for their turn, by kind, and the one on its way. */
 	uint32_t pending;
-	enum coalmine_progress progress;
+	/* States of `told_offer` to tell, one bit each. */
+	uint8_t progress;
 	enum coalmine_deferral deferral;
 	uint64_t told_offer;
 	uint32_t until_s;
