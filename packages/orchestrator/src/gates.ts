@@ -124,15 +124,15 @@ function specOf(plan: Plan, gates: readonly Criterion[], members: readonly Assig
     origin: start.at,
     seed: start.seed,
     stages,
-    gates: gateSpecs(plan, gates, stages.map((stage) => stage.devices)),
+    gates: gateSpecs(plan, gates, { sizes: stages.map((stage) => stage.devices), slowest: members.reduce((longest, member) => Math.max(longest, member.interval), 0) }),
     tripwires: gates.filter((gate) => gate.critical).map(tripwire),
   };
 }
 
-/** The weighing gates of a plan for stages of these sizes, as the judge and the power statement see them. */
-export function gateSpecs(plan: Plan, gates: readonly Criterion[], sizes: readonly number[]): GateSpec[] {
-  const margins = stageMargins(plan, sizes);
-  return gates.map((gate) => gateSpec(plan, gate, margins));
+/** The weighing gates of a plan for stages of these sizes, as the judge and the power statement see them. `slowest`: the longest check-in interval. */
+export function gateSpecs(plan: Plan, gates: readonly Criterion[], fleet: { readonly sizes: readonly number[]; readonly slowest: number }): GateSpec[] {
+  const margins = stageMargins(plan, fleet.sizes);
+  return gates.map((gate) => gateSpec(plan, gate, margins, fleet.slowest));
 }
 
 /** Criteria of a plan that weigh evidence; the others have a fixed bound. */
@@ -172,7 +172,7 @@ const harmBudgetDefault = 0.005;
 /** Metric gates widen their margin for early, small stages (evidence.md 3.7: +30 %, +15 %, +10 %). */
 const metricWidth = [3, 1.5, 1];
 
-function gateSpec(plan: Plan, gate: Criterion, margins: readonly number[]): GateSpec {
+function gateSpec(plan: Plan, gate: Criterion, margins: readonly number[], slowest: number): GateSpec {
   const common = { name: gate.metric, weight: gate.weight, ...(gate.dryRun ? { dryRun: true } : {}) };
   switch (gate.metric) {
     case "boot-confirmation": {
@@ -187,6 +187,7 @@ function gateSpec(plan: Plan, gate: Criterion, margins: readonly number[]): Gate
         margins: gate.margin === undefined ? ratioMargins(margins, baseline[gate.metric]) : margins.map(() => 1 + (gate.margin as number)),
         shares: margins,
         window: Math.min(86_400_000, Math.max(60_000, plan.soak.min)),
+        settle: Math.max(plan.silence.floor, plan.silence.intervals * slowest),
       };
     default: {
       const scale = gate.scale ?? "raw";

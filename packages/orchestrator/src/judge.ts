@@ -5,6 +5,8 @@ import type { Assignment, Criterion, GateReading, Judge, JudgeContext, Judgement
 interface StageTally {
   started: number;
   confirmed: number;
+  /** Confirmed members that have not crashed on the release. */
+  crashFree: number;
   /** Members that began and ended badly, or fell silent. */
   bad: number;
   crashed: number;
@@ -26,7 +28,7 @@ export interface Tallies {
  */
 export const boundJudge: Judge<Tallies> = {
   init(plan: Plan, members: readonly Assignment[]): Tallies {
-    const stages = plan.stages.map(() => ({ started: 0, confirmed: 0, bad: 0, crashed: 0 }));
+    const stages = plan.stages.map(() => ({ started: 0, confirmed: 0, crashFree: 0, bad: 0, crashed: 0 }));
     void members;
     return { gates: plan.gates, stages, bad: {}, crashed: {} };
   },
@@ -41,6 +43,9 @@ export const boundJudge: Judge<Tallies> = {
         break;
       case "confirmed":
         tally.confirmed += 1;
+        if (state.crashed[member.device] === undefined) {
+          tally.crashFree += 1;
+        }
         break;
       case "reverted":
       case "refused":
@@ -67,6 +72,10 @@ export const boundJudge: Judge<Tallies> = {
         if (observation.onRelease && state.crashed[member.device] === undefined) {
           state.crashed[member.device] = true;
           tally.crashed += 1;
+          // A crash on trial takes nothing away: that device has not confirmed.
+          if (member.confirmedAt !== null) {
+            tally.crashFree -= 1;
+          }
         }
         break;
       default:
@@ -113,7 +122,7 @@ function readGate(gate: Criterion, state: Tallies, context: JudgeContext): GateR
   }
   const tally = state.stages[context.stage] as StageTally;
   const events = count(tally);
-  const answered = gate.metric === "boot-confirmation" ? tally.confirmed : tally.confirmed - tally.crashed;
+  const answered = gate.metric === "boot-confirmation" ? tally.confirmed : tally.crashFree;
   const estimate = tally.started === 0 ? null : Math.max(0, 1 - events / tally.started);
   const reading = {
     gate: gate.metric,

@@ -3,7 +3,19 @@ import { CoalmineError, Milliseconds, Minutes, Seconds } from "@coalmine/core";
 import { z } from "zod";
 import { bytes, checkShape, duration, label, readDocument, seedNumber, share, span, versionText } from "./document.ts";
 
-const weight = z.number("must be a number: the weight of this kind against the others").min(0).max(1e9).default(1);
+/** A weight against the other kinds: 3, 0.6 or `60%`. Only their ratio counts, so one list keeps to one way of writing. */
+const weight = z
+  .union([z.number(), z.string()], { error: "must be a weight against the other kinds: 3, 0.6 or 60%" })
+  .transform((value, context): number => {
+    const match = typeof value === "number" ? undefined : /^(\d+(?:\.\d+)?)\s*%$/.exec(value.trim());
+    const number = typeof value === "number" ? value : match === null || match === undefined ? Number.NaN : Number(match[1]);
+    if (!(number >= 0 && number <= 1e9)) {
+      context.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not a weight: write 3, 0.6 or 60%` });
+      return z.NEVER;
+    }
+    return number;
+  })
+  .default(1);
 const value = z.string().regex(/^[ -~]{1,64}$/, "must be 1 to 64 printable ASCII characters");
 
 const bootloader = z.strictObject({

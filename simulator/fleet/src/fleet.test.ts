@@ -57,6 +57,11 @@ describe("descriptions", () => {
     expect((dimensions.tags["early"] ?? 0) / devices).toBeCloseTo(0.2, 1);
   });
 
+  test("a weight may be written in per cent: the ratio decides", () => {
+    const kindsOf = (fleet: ReturnType<typeof fleetOf>) => Array.from({ length: 300 }, (_, index) => deviceDescription(fleet, index).hardware.name);
+    expect(kindsOf(fleetOf(mixed.replace("name: a, share: 3", "name: a, share: 75%").replace("name: b, share: 1", "name: b, share: 25 %")))).toEqual(kindsOf(fleetOf(mixed)));
+  });
+
   test("adding a kind of connection moves no device to other hardware", () => {
     const before = fleetOf(mixed);
     const after = fleetOf(mixed.replace("{ name: lte, share: 1 }", "{ name: lte, share: 1 }, { name: nb, share: 5 }"));
@@ -132,6 +137,8 @@ describe("bad fleets name the field and what is allowed", () => {
     ["devices: 5\nhardware: [{ name: a, board: x, scratchSize: 4096 }]", /swap-scratch only/],
     ["devices: 5\nhardware: [{ name: a, board: x }, { name: a, board: y }]", /fleet\/name-twice .*"a"/],
     ["devices: 5\nhardware: [{ name: a, board: x, share: 0 }]", /fleet\/no-share hardware|fleet\/no-share .*hardware/],
+    ["devices: 5\nhardware: [{ name: a, board: x, share: half }]", /hardware\.0\.share: "half" is not a weight: write 3, 0\.6 or 60%/],
+    ["devices: 5\nhardware: [{ name: a, board: x, share: -1 }]", /hardware\.0\.share: -1 is not a weight/],
     ["devices: 5\nhardware: [{ name: a, board: x }]\nconnectivity: [{ name: w, loss: 101% }]", /connectivity\.0\.loss: "101%" is not a share/],
     ["devices: 5\nhardware: [{ name: a, board: x }]\nconnectivity: [{ name: w, interval: 5 }]", /connectivity\.0\.interval: write a duration/],
     ["devices: 5\nhardware: [{ name: a, board: x }]\nconnectivity: [{ name: w, interval: 0s }]", /connectivity\.0\.interval: must be longer/],

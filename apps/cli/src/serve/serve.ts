@@ -4,7 +4,7 @@ import { buildApi, loopbackHosts } from "@coalmine/api";
 import { deviceId, type Instant, instant } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import { brokerLink, embeddedLink, secretAuth, startBroker } from "@coalmine/mqtt";
-import { AuditFeed, boundJudge, type EventLog, Host } from "@coalmine/orchestrator";
+import { AuditFeed, type EventLog, Host, planJudge } from "@coalmine/orchestrator";
 import { openArtifactStore, openEventLog } from "@coalmine/store";
 import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
@@ -64,7 +64,7 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
   const artifacts = openArtifactStore(join(settings.data, "artifacts"));
   const clock = openClock(settings.data, { speed: settings.speed, notBefore: newest(log) });
   const feed = new AuditFeed();
-  const host = Host.open({ log, artifacts, clock, judge: boundJudge, keys, warn: events.warn, watch: feed.note });
+  const host = Host.open({ log, artifacts, clock, judge: planJudge, keys, warn: events.warn, watch: feed.note });
   hostOpen = true;
   closing.push(() => host.close());
   if (keys.length === 0) {
