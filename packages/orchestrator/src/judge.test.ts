@@ -74,7 +74,7 @@ test("a gate's reason does not begin with the gate's own name: who shows it has 
   for (const one of members) {
     planJudge.observe(state, one, { kind: "started" }, start.at);
     one.startedAt = start.at;
-    planJudge.observe(state, one, { kind: "failed" }, start.at);
+    planJudge.observe(state, one, { kind: "failed", reason: "reset" }, start.at);
   }
   const { verdict, gates } = planJudge.judge(state, context);
   expect(verdict).toMatchObject({ kind: "fail", gate: "boot-confirmation", reason: expect.stringMatching(/^12 of 12 started updates failed/) as string });
