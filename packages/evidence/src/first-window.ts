@@ -9,6 +9,7 @@ import { WINDOW_DEFAULT } from "./gate-spec.ts";
 export class FirstWindow {
   readonly #kind: EventGateSpec["kind"];
   readonly #window: number;
+  readonly #settle: number;
   /** When each canary's window began. */
   readonly #entered = new Map<string, number>();
   /** The same, ascending. */
@@ -19,6 +20,7 @@ export class FirstWindow {
   constructor(spec: EventGateSpec) {
     this.#kind = spec.kind;
     this.#window = spec.window ?? WINDOW_DEFAULT;
+    this.#settle = spec.settle ?? 0;
   }
 
   /** Takes note of a canary's record; `spell` is undefined while it has not confirmed. */
@@ -38,9 +40,9 @@ export class FirstWindow {
     else this.#spoilt.delete(device);
   }
 
-  /** Canaries whose whole window lies before `now` and was free of events. */
+  /** Canaries whose whole window lies behind and was free of events; pending ones are none (J2). */
   clean(now: number): number {
-    const last = now - this.#window;
+    const last = now - this.#window - this.#settle;
     let count = lowerBound(this.#ascending, last + 1);
     for (const enter of this.#spoilt.values()) if (enter <= last) count -= 1;
     return count;

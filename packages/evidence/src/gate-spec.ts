@@ -39,6 +39,8 @@ export interface EventGateSpec extends GateCommon {
   readonly shares?: readonly number[];
   /** Milliseconds after a canary's confirmation that `shares` is about; a day by default. */
   readonly window?: number;
+  /** Milliseconds after its window until a canary without news counts as clean: until then it may be silent unnoticed. 0 by default. */
+  readonly settle?: number;
 }
 
 /** A number devices report (evidence.md 3.3). */

@@ -15,7 +15,7 @@ const spec: GatesSpec = {
   gates: [
     { kind: "boot", name: "boot", weight: 0.4, limit: 0.005, margins: [0.0556, 0.0125] },
     { kind: "crash", name: "crash", weight: 0.3, margins: [3.8, 1.63], shares: [0.3, 0.1], window: 6 * HOUR },
-    { kind: "silence", name: "silence", weight: 0.1, margins: [28.8, 7.25], shares: [0.3, 0.1], window: 6 * HOUR },
+    { kind: "silence", name: "silence", weight: 0.1, margins: [28.8, 7.25], shares: [0.3, 0.1], window: 6 * HOUR, settle: 2 * HOUR },
     {
       kind: "metric", name: "battery", weight: 0.2, metric: "drain", worse: "higher", scale: "ln", tau: Math.log(1.1),
       margins: [Math.log(1.3), Math.log(1.15)],
@@ -215,6 +215,12 @@ describe("verdicts", () => {
     expect(crashGate([...silent, { kind: "returned", device: "d1", at: T0 + 9 * HOUR }])?.clean?.devices).toBe(20);
     const silence = judge(folded([...silent, { kind: "returned", device: "d1", at: T0 + 9 * HOUR }]), look).gates.find((gate) => gate.name === "silence");
     expect(silence?.clean?.devices).toBe(19);
+  });
+
+  test("silence is noticed late: canaries count as not silent only when it would have been", () => {
+    const silenceGate = (now: number) => judge(folded(confirmed(20)), { ...look, now }).gates.find((gate) => gate.name === "silence");
+    expect(silenceGate(T0 + 9 * HOUR - 1)?.passed).toBe(false);
+    expect(silenceGate(T0 + 9 * HOUR)?.passed).toBe(true);
   });
 
   test("a metric that few devices report blocks or passes as the plan says", () => {

@@ -88,7 +88,7 @@ export function measuredRates(devices: Iterable<Pick<DeviceRecord, "crashes" | "
 /** The power statement of a plan for arms of these sizes. Pure: printed by `rollout plan` and `rehearse`. */
 export function planPower(plan: Plan, sizes: PlanSizes, rates: FleetRates = assumedRates): PlanPower {
   const counts = sizes.stages.map((stage) => stage.size);
-  const gates = gateSpecs(plan, weighedCriteria(plan), counts);
+  const gates = gateSpecs(plan, weighedCriteria(plan), { sizes: counts, slowest: sizes.slowest });
   const soakMin = Math.max(plan.soak.min, plan.soak.dutyCycles * sizes.slowest);
   const soakMax = Math.max(plan.soak.max, soakMin * 2);
   const margins = stageMargins(plan, counts);
@@ -180,7 +180,7 @@ function hoursToPass(plan: Plan, gates: readonly GateSpec[], ask: StageAsk): num
     const window = (gate.window ?? dayMs) / hourMs;
     const share = shareAt(gate, ask.stage);
     const spoilt = Math.round(ask.devices * (1 - Math.exp((-rate * window) / 24)));
-    const byShare = share !== undefined && bootStagePass(spoilt, ask.devices, share, alphaPass / 2).pass ? window : Number.POSITIVE_INFINITY;
+    const byShare = share !== undefined && bootStagePass(spoilt, ask.devices, share, alphaPass / 2).pass ? window + (gate.settle ?? 0) / hourMs : Number.POSITIVE_INFINITY;
     hours = hours === null ? null : Math.max(hours, Math.min(byRatio, byShare));
   }
   return hours;
