@@ -6,7 +6,7 @@ import { parseScenario, type Scenario } from "@coalmine/fleet";
 import { type EventLog, planFromData, planJudge, type RolloutSummary } from "@coalmine/orchestrator";
 import { type Checked, checkExpectations, type FaultTarget, planFaults, prepare, runScenario, scenarioStart } from "@coalmine/site";
 import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
-import { draw, Network } from "@coalmine/world";
+import { draw, type Network } from "@coalmine/world";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -46,17 +46,6 @@ export interface SimResult {
   readonly finalStates: Readonly<Record<string, string>>;
 }
 
-/** Reads a scenario file; a fleet file that it names lies beside it. */
-export async function loadScenario(path: string): Promise<Scenario> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    throw badUsage(`cannot read scenario ${path}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`, cause);
-  }
-  return parseScenario(text, { source: path, readFleet: (name) => readFileSync(join(dirname(path), name), "utf8") });
-}
-
 export async function simulate(options: SimOptions): Promise<SimResult> {
   const began = performance.now();
   const outcome = options.transport === "virtual" ? await inVirtualTime(options) : await overMqtt(options);
@@ -86,16 +75,14 @@ async function inVirtualTime(options: SimOptions): Promise<Outcome> {
 }
 
 async function overMqtt(options: SimOptions): Promise<Outcome> {
-  const { LiveSite } = await import("./live-run.ts");
+  const { fleetNetwork, LiveSite } = await import("./live-run.ts");
   const { scenario } = options;
   if (scenario.faults.some((fault) => fault.kind === "orchestrator-kill")) {
     throw new CoalmineError("sim/transport", `${scenario.name}: orchestrator-kill runs in virtual time only; over MQTT kill "serve" itself`);
   }
   const { fleet, releases } = prepare(scenario, options);
   const { seed, devices } = fleet.spec;
-  const network = new Network({ seed, conditions: (device) => conditions(device) });
-  const byId = new Map<DeviceId, { latency: never; loss: number }>();
-  const conditions = (device: DeviceId): { latency: never; loss: number } => byId.get(device) ?? { latency: 0 as never, loss: 0 };
+  const network = fleetNetwork(fleet);
   const folder = await mkdtemp(join(tmpdir(), "coalmine-sim-"));
   const site = await LiveSite.start({
     fleet,
@@ -110,7 +97,7 @@ async function overMqtt(options: SimOptions): Promise<Outcome> {
   });
   try {
     await site.settled(Minutes(120));
-    planFaults(liveTarget(site, network), fleet, scenario.faults, scenarioStart);
+    planFaults(liveTarget(site, network), fleet, { faults: scenario.faults, releases }, scenarioStart);
     await site.until(() => site.clock.now() >= after(scenarioStart, scenario.warmUp), "the warm-up", Minutes(24 * 60));
     for (const wanted of scenario.rollouts) {
       const release = releases.get(wanted.release);

@@ -17,6 +17,7 @@ interface RunFlags {
   readonly seed?: number;
   readonly speed?: number;
   readonly trace?: string;
+  readonly states?: string;
   readonly json?: true;
 }
 
@@ -38,6 +39,7 @@ export function register(program: Command): void {
       .option("--seed <n>", "seed, instead of the scenario's", whole)
       .option("--speed <n>", "device time per real time, over real sockets", whole)
       .option("--trace <file>", "write every entry of the log to this file, one JSON document a line")
+      .option("--states <file>", "write each device's last state to this file as JSON, in the order of ids")
       .option("--json", "one JSON document on stdout")
       .action(runOne),
     "npx coalmine sim run simulator/scenarios/one-revision.yaml --seed 7",
@@ -76,6 +78,9 @@ async function runOne(path: string, flags: RunFlags): Promise<void> {
       progress: (at, rollouts) => showProgress(shown, at, rollouts),
     });
     shown.end();
+    if (flags.states !== undefined) {
+      await writeStates(flags.states, result);
+    }
     out.result(withoutDevices(result), () => describe(result));
     process.exitCode = result.expectations.every((line) => line.ok) ? exitCodes.done : exitCodes.failed;
   } finally {
@@ -99,6 +104,16 @@ function showProgress(shown: ReturnType<typeof progress>, at: Instant, rollouts:
 function withoutDevices(result: SimResult): unknown {
   const { finalStates: _finalStates, ...rest } = result;
   return rest;
+}
+
+async function writeStates(path: string, result: SimResult): Promise<void> {
+  const { writeFile } = await import("node:fs/promises");
+  const sorted = Object.fromEntries(Object.entries(result.finalStates).sort(([a], [b]) => (a < b ? -1 : 1)));
+  try {
+    await writeFile(path, `${JSON.stringify(sorted, null, 1)}\n`);
+  } catch (cause) {
+    throw new CoalmineError("cli/usage", `cannot write the states to ${path}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+  }
 }
 
 async function openTrace(path: string): Promise<{ write: (line: string) => void; close: () => Promise<void> }> {
