@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An application starts: settings, the last attempt, the trial, and the first words.
 import type { Command } from "@coalmine/protocol";
-import { closeAttempt, confirmTrial, defaultPolicy, reportEnd, requestSwap, resolveAttempt, saveAttempt } from "./attempt.ts";
+import { closeAttempt, confirmTrial, defaultPolicy, isKeptUnconfirmed, reportEnd, requestSwap, resolveAttempt, saveAttempt } from "./attempt.ts";
 import { drainBattery } from "./battery.ts";
 import { type Device, findDefect, never, noCommands, ownTime, readSettings, type Turn, write } from "./device.ts";
 import { activeDefects, hang, planFaults } from "./faults.ts";
@@ -11,7 +11,6 @@ import { encodeNumber, isFinal } from "./records.ts";
 import { RecordKind } from "./storage.ts";
 import { beginIfDue, cancelOffer, resumeOffer, swapBack, takeOffer } from "./update.ts";
 import { listenPeriod, planHeartbeat, sendHello } from "./vitals.ts";
-import { hex } from "./flash-state.ts";
 
 /** The image that the bootloader chose begins to run. */
 export function startApplication(turn: Turn): void {
@@ -65,7 +64,7 @@ export function startApplication(turn: Turn): void {
       closeAttempt(device, resolution.attempt, resolution.stage, resolution.reason);
       break;
     case "none":
-      if (!device.flash.isConfirmed(device.slot) && !keptByBootloader(device)) {
+      if (!device.flash.isConfirmed(device.slot) && !isKeptUnconfirmed(device)) {
         device.trial = defaultPolicy;
       }
       break;
@@ -85,12 +84,6 @@ export function startApplication(turn: Turn): void {
   }
   device.awakeUntil = now + listenPeriod;
   takeKept(turn);
-}
-
-/** An image that its attempt gave up on runs on unconfirmed; it does not reset itself for ever. */
-function keptByBootloader(device: Device): boolean {
-  const { attempt, running } = device;
-  return attempt !== null && attempt.stage === "failed" && running !== null && hex(attempt.target) === running.hash;
 }
 
 /** Brings the stored data to the schema of the running image. */

@@ -39,10 +39,31 @@ export function endAttempt(turn: Turn, attempt: AttemptRecord, stage: AttemptEnd
   reportEnd(turn);
 }
 
-/** Records the end of an attempt. An image that ran and was undone is not tried again (R36). */
+/** Records the end of an attempt. An image that ran and was undone, or should have been, is not tried again (R36). */
 export function closeAttempt(device: Device, attempt: AttemptRecord, stage: AttemptEnd, reason: string): void {
   saveAttempt(device, { ...attempt, stage, reason: reason.slice(0, 64), acknowledged: false });
-  remember(device, attempt.offer, stage === "reverted" && attempt.ran ? hex(attempt.target).slice(0, 16) : undefined);
+  const isBad = (stage === "reverted" && attempt.ran) || (stage === "failed" && attempt.trialBoots > trialBootsMax);
+  remember(device, attempt.offer, quarantineName(attempt.target), isBad ? "bar" : stage === "confirmed" ? "clear" : "leave");
+}
+
+/** How an image that is not tried again is remembered. */
+export function quarantineName(imageHash: Uint8Array): string {
+  return hex(imageHash).slice(0, 16);
+}
+
+/** True when this board will not try that image again. */
+export function isQuarantined(device: Device, imageHash: Uint8Array): boolean {
+  return device.seen?.quarantined.includes(quarantineName(imageHash)) === true;
+}
+
+/** An image that its attempt gave up on and that no bootloader undoes: it runs on unconfirmed, without a trial. */
+export function isKeptUnconfirmed(device: Device): boolean {
+  return device.running !== null && device.trial === null && isQuarantined(device, device.running.imageHash);
+}
+
+/** What a report says of the running image. In overwrite-only the trailers say nothing, so the board's own record counts too. */
+export function runsConfirmed(device: Device): boolean {
+  return device.trial === null && device.flash.isConfirmed(device.slot) && !isKeptUnconfirmed(device);
 }
 
 /** Reports the end of the last attempt, if there is one that nobody has acknowledged. */
@@ -54,13 +75,14 @@ export function reportEnd(turn: Turn): void {
   }
 }
 
-/** Notes an offer as ended, and an image as one not to try again. */
-function remember(device: Device, offer: number, quarantine?: string): void {
+/** Notes an offer as ended, and its image as one not to try again, or one that has passed after all. */
+function remember(device: Device, offer: number, image: string, quarantine: "bar" | "clear" | "leave"): void {
   const seen = device.seen ?? { offers: [], quarantined: [] };
   const first = <T>(value: T, rest: readonly T[]): readonly T[] => [value, ...rest.filter((other) => other !== value)].slice(0, seenMax);
+  const others = seen.quarantined.filter((other) => other !== image);
   device.seen = {
     offers: first(offer, seen.offers),
-    quarantined: quarantine === undefined ? seen.quarantined : first(quarantine, seen.quarantined),
+    quarantined: quarantine === "leave" ? seen.quarantined : quarantine === "bar" ? first(image, others) : others,
   };
   write(device, RecordKind.seen, encodeSeen(device.seen));
 }

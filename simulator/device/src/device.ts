@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Millis } from "@coalmine/core";
 import type { Command, ConfirmPolicy, Report, ResetCause } from "@coalmine/protocol";
+import { type BootCut, noCuts } from "./boot-cut.ts";
 import { ContentCache, type Content } from "./content.ts";
 import type { DefectBehaviour } from "./defect.ts";
 import type { DeviceDescription } from "./description.ts";
@@ -73,8 +74,8 @@ export interface Device {
   readonly power: PowerSupply;
   battery: number;
   batteryAt: number;
-  /** Power is lost before this flash operation of a run of the bootloader that gets so far; 0 for no plan. */
-  bootCut: number;
+  /** Losses of power planned for runs of the bootloader, and what came of them. */
+  cuts: readonly BootCut[];
   /** Broken for good. */
   bricked: boolean;
   /** When the build that runs now first ran, and which it is: for defects that begin late. */
@@ -171,7 +172,7 @@ export function createDevice(description: DeviceDescription, seed: number, share
     power: { flashLeft: never },
     battery: 60 + 40 * shared.draw(seed, id, "battery"),
     batteryAt: 0,
-    bootCut: 0,
+    cuts: noCuts,
     bricked: false,
     buildSince: 0,
     buildHash: "",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 export type * from "./ports.ts";
 export type * from "./description.ts";
+export type { BootCut, BootCutPlan, BootPurpose } from "./boot-cut.ts";
 export { attributesOf } from "./description.ts";
 export type { Defect, DefectBehaviour, DefectFilter, DefectKind } from "./defect.ts";
 export type { SimProgram } from "./program.ts";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Instant } from "@coalmine/core";
+import type { BootCutPlan } from "./boot-cut.ts";
 import type { BlockAnswer, BlockRequest, Command, Report, ResetCause } from "@coalmine/protocol";
 
 /** What the world does to a device. */
@@ -14,8 +15,8 @@ export type DeviceInput =
   /** A report was acknowledged by the other side (PUBACK, 2.04, or delivery in virtual time). */
   | { readonly kind: "acknowledged"; readonly boot: number; readonly sequence: number }
   | { readonly kind: "link"; readonly up: boolean }
-  /** Power is lost at once; with `cut` during the next boot of the bootloader, before flash operation `cut`. */
-  | { readonly kind: "power-cut"; readonly cut?: number };
+  /** Power is lost at once; with `cut` in a run of the bootloader to come. */
+  | { readonly kind: "power-cut"; readonly cut?: BootCutPlan };
 
 /** What a device does to the world. Driver: live (sockets) or site (virtual time). */
 export type DeviceEffect =

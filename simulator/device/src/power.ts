@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From reset to the start of an application: the bootloader's part of a boot.
 import type { ResetCause } from "@coalmine/protocol";
+import { cutOf, meetCut } from "./boot-cut.ts";
 import { chance, type Device, never, noDefects, type Turn } from "./device.ts";
 import { drainBattery } from "./battery.ts";
 import { otherSlot } from "./flash-state.ts";
@@ -60,8 +61,11 @@ export function reset(turn: Turn, cause: ResetCause): void {
     device.phase = "stopped";
     return;
   }
-  const cut = device.bootCut === 0 ? undefined : device.bootCut;
-  const { result, state } = device.flash.boot(cut);
+  const cut = cutOf(device);
+  const { result, state } = device.flash.boot(cut?.operation);
+  if (cut !== undefined) {
+    meetCut(cut, result.outcome === "cut");
+  }
   device.flash = state;
   device.resetCause = cause;
   switch (result.outcome) {
@@ -71,7 +75,6 @@ export function reset(turn: Turn, cause: ResetCause): void {
       device.appAt = now + device.description.hardware.bootTime + result.ops.total * device.description.hardware.flashTime;
       break;
     case "cut":
-      device.bootCut = 0;
       device.supplyAt = now + Math.round(supplyReturns * (1 + chance(device, "supply", device.boot)));
       break;
     case "fail":

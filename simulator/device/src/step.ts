@@ -5,6 +5,7 @@
 // D2. A wake effect is sent whenever the earliest deadline changes; a wake that comes early or late is harmless.
 // D3. Power may be lost in any flash operation: the board then boots what the bootloader finds, and the attempt ends once.
 import type { Instant } from "@coalmine/core";
+import { armCut } from "./boot-cut.ts";
 import { confirmIfHealthy, keepCommand, seekContact, startApplication, takeCommand, takeKept } from "./application.ts";
 import { drainBattery } from "./battery.ts";
 import { chance, type Device, never, type Turn } from "./device.ts";
@@ -63,7 +64,7 @@ function take(turn: Turn, input: DeviceInput): void {
       if (input.cut === undefined) {
         losePower(turn);
       } else {
-        device.bootCut = input.cut;
+        armCut(device, input.cut);
       }
       break;
     case "wake":

@@ -8,7 +8,7 @@
 import { hash } from "node:crypto";
 import { fits } from "@coalmine/core";
 import type { BlockAnswer, Offer, SwapBack } from "@coalmine/protocol";
-import { defaultPolicy, endAttempt, hasEnded, requestSwap } from "./attempt.ts";
+import { defaultPolicy, endAttempt, hasEnded, isQuarantined, requestSwap } from "./attempt.ts";
 import { batteryLevel, drainBattery } from "./battery.ts";
 import { chance, type Device, never, type Turn, type Update, write } from "./device.ts";
 import { advance, ask, keepBlock } from "./download.ts";
@@ -73,8 +73,8 @@ function refuse(device: Device, offer: Offer): string | undefined {
   if (offer.size > hardware.slotSize - device.shared.flash.uploadOffset(hardware) || offer.size === 0) {
     return `${offer.size} bytes do not fit slot 1`;
   }
-  if (device.seen?.quarantined.includes(hex(offer.imageHash).slice(0, 16)) === true) {
-    return "this board reverted that image before";
+  if (isQuarantined(device, offer.imageHash)) {
+    return "this board tried that image before and gave it up";
   }
   return undefined;
 }

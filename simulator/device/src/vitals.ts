@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pulse of a board: heartbeats by its duty cycle, with battery, link and memory.
 import type { Hello } from "@coalmine/protocol";
-import { reportable } from "./attempt.ts";
+import { reportable, runsConfirmed } from "./attempt.ts";
 import { batteryLevel, drainBattery, emptyAt } from "./battery.ts";
 import { attributesOf } from "./description.ts";
 import { chance, type Device, findDefect, ownTime, type Turn } from "./device.ts";
@@ -32,7 +32,7 @@ export function sendHello(turn: Turn): void {
       mode: hardware.bootloader.mode,
       slotSize: hardware.slotSize,
     },
-    running: { imageHash: running.imageHash, version: running.version, buildId: running.buildId, confirmed: device.trial === null },
+    running: { imageHash: running.imageHash, version: running.version, buildId: running.buildId, confirmed: runsConfirmed(device) },
     slot1: kept === null ? null : { imageHash: kept.imageHash, version: kept.version },
     resetCause: device.resetCause,
     attempt: reportable(device.attempt),
@@ -73,7 +73,7 @@ export function beat(turn: Turn): void {
   send(turn, {
     kind: "heartbeat",
     imageHash: running.imageHash,
-    confirmed: device.trial === null,
+    confirmed: runsConfirmed(device),
     battery: batteryLevel(device),
     linkUptime: takeLinkUptime(device, now, n),
     metrics: metrics(device, now, n),

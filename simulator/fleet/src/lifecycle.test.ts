@@ -120,7 +120,7 @@ test("R36: an image that this board reverted is refused when another offer bring
   const blocks = bench.blocks;
   bench.command(0, bench.offerOf(bad, 0, 2));
   bench.run(hour);
-  expect(bench.results().at(-1)).toMatchObject({ attempt: { outcome: "failed", offer: 2, ran: false }, reason: "this board reverted that image before" });
+  expect(bench.results().at(-1)).toMatchObject({ attempt: { outcome: "failed", offer: 2, ran: false }, reason: "this board tried that image before and gave it up" });
   expect(bench.blocks).toBe(blocks);
 });
 

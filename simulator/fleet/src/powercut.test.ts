@@ -48,7 +48,7 @@ test.each(["swap-move", "swap-offset", "swap-scratch"])("%s: power cut before ev
 test.each(["swap-move", "swap-scratch"])("%s: power cut before every flash operation of the swap ends in one image and one report", (mode) => {
   const fates = new Map<string, number>();
   for (let operation = 1; operation <= 60; operation++) {
-    const fate = update(mode, [], (device, bench) => bench.input(bench.devices.indexOf(device), { kind: "power-cut", cut: operation }));
+    const fate = update(mode, [], (device, bench) => bench.input(bench.devices.indexOf(device), { kind: "power-cut", cut: { operation } }));
     const name = `${fate.running} ${fate.ends.join()} ${fate.confirmed}`;
     fates.set(name, (fates.get(name) ?? 0) + 1);
     expect(fate.ends, `cut before operation ${operation}`).toHaveLength(1);
@@ -70,12 +70,12 @@ test("power cut at random operations, again and again, leaves the board bootable
       if (draw(seed, "which", cut) < 0.5) {
         cutApplication(device, where % 12);
       } else {
-        bench.input(0, { kind: "power-cut", cut: 1 + where });
+        bench.input(0, { kind: "power-cut", cut: { operation: 1 + where } });
       }
       bench.run(Math.floor(draw(seed, "when", cut) * 40_000));
     }
     cutApplication(device, Number.POSITIVE_INFINITY);
-    device.bootCut = 0;
+    device.cuts = [];
     bench.run(3 * hour);
     bench.input(0, { kind: "power-on", cause: "pin" });
     bench.run(hour);

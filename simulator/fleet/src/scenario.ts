@@ -28,11 +28,29 @@ const devices = z.union([z.literal("all"), deviceSelector], { error: 'must be "a
 /** When a fault begins: time since the start of the scenario, the warm-up included. */
 const at = duration;
 
+/** A loss of power at a time, or inside a run of the bootloader. */
+const powerCut = z
+  .strictObject({
+    kind: z.literal("power-cut"),
+    at: at.optional(),
+    /** Instead of a time: the run of the bootloader that installs an image, or the one that undoes it. */
+    when: z.enum(["applying", "reverting"], "must be applying or reverting").optional(),
+    /** Version of the release whose swap or revert is meant; any when left out. */
+    release: versionText.optional(),
+    devices,
+    off: duration.default(Seconds(10)),
+    /** Before this flash operation; `each`: the k-th of these devices of its hardware kind before operation k. */
+    operation: z.union([z.int().min(1), z.literal("random"), z.literal("each")], 'must be a number from 1, "random" or "each"').optional(),
+  })
+  .refine((cut) => (cut.at === undefined) !== (cut.when === undefined), { message: "needs either at (a time) or when (applying or reverting)", path: ["at"] })
+  .refine((cut) => cut.when === undefined || cut.operation !== undefined, { message: "must say at which operation of that boot: a number, random or each", path: ["operation"] })
+  .refine((cut) => cut.when !== undefined || cut.operation !== "each", { message: "each operation of which boot? say when: applying or when: reverting", path: ["operation"] })
+  .refine((cut) => cut.when !== undefined || cut.release === undefined, { message: "a release goes with when: applying or when: reverting", path: ["release"] });
+
 const fault = z.discriminatedUnion(
   "kind",
   [
-    /** Power fails at `at` and comes back `off` later; with `operation`, before that flash operation of the bootloader's next boot with so many. */
-    z.strictObject({ kind: z.literal("power-cut"), at, devices, off: duration.default(Seconds(10)), operation: z.union([z.int().min(1), z.literal("random")]).optional() }),
+    powerCut,
     z.strictObject({ kind: z.literal("partition"), at, for: span, devices, direction: z.enum(["both", "up", "down"]).default("both") }),
     /** Worse connections for a time. */
     z.strictObject({ kind: z.literal("link"), at, for: span, devices, loss: share.optional(), latency: duration.optional() }),
@@ -94,6 +112,14 @@ const expectation = z.strictObject({
   haltedBy: z.string().min(1).max(64).optional(),
   /** It ended within this time of its start. */
   within: span.optional(),
+  /** Assignments whose reason contains the text. */
+  reasons: z.record(z.string().min(1).max(200), range).optional(),
+  /** Devices that run this version at the end of the scenario. */
+  runs: z.record(versionText, range).optional(),
+  /** Devices on which nothing runs at the end: the bootloader found nothing to start, or the board is dead. */
+  stopped: range.optional(),
+  /** Every `operation: each` of the scenario has met every flash operation of its boot, on every kind of hardware it is about. */
+  everyOperationCut: z.literal(true).optional(),
 });
 
 /** The shape of a scenario document; `simulator/scenarios/README.md` describes it. */
@@ -133,6 +159,11 @@ export interface ScenarioOptions {
   readonly readFleet?: (name: string) => string;
 }
 
+/** One release as a scenario writes it, from data that is already read. Throws `scenario/release`, naming the field. */
+export function releaseFromData(data: unknown, source = "release"): ReleaseSpec {
+  return checkShape(release as z.ZodType<ReleaseSpec>, data, { code: "scenario/release", source });
+}
+
 /** Reads a scenario. Throws `yaml/...`, `scenario/...` or `fleet/...`, naming the field and what is allowed. */
 export function parseScenario(text: string, options: ScenarioOptions = {}): Scenario {
   const source = options.source ?? "scenario";
@@ -162,6 +193,11 @@ export function parseScenario(text: string, options: ScenarioOptions = {}): Scen
   for (const [index, entry] of rollouts.entries()) {
     if (!versions.includes(entry.release)) {
       fail("release", `rollouts.${index}.release: there is no release ${entry.release}; there are ${versions.join(", ")}`);
+    }
+  }
+  for (const [index, entry] of shape.faults.entries()) {
+    if (entry.kind === "power-cut" && entry.release !== undefined && !versions.includes(entry.release)) {
+      fail("fault", `faults.${index}.release: there is no release ${entry.release}; there are ${versions.join(", ")}`);
     }
   }
   for (const [index, entry] of shape.expect.entries()) {

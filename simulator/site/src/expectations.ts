@@ -2,6 +2,7 @@
 import { formatDuration, type Millis } from "@coalmine/core";
 import type { Expectation } from "@coalmine/fleet";
 import type { RolloutSummary } from "@coalmine/orchestrator";
+import type { CutTally } from "./boards.ts";
 
 export interface Checked {
   readonly name: string;
@@ -9,17 +10,28 @@ export interface Checked {
   readonly detail: string;
 }
 
+/** What only somebody who sees the boards and every assignment can say. */
+export interface Findings {
+  /** Devices by the version that runs at the end. */
+  readonly runs: Readonly<Record<string, number>>;
+  /** Devices on which nothing runs. */
+  readonly stopped: number;
+  readonly cuts: readonly CutTally[];
+  /** Reasons of the assignments in the rollout of a release. */
+  readonly reasons: (release: string) => readonly string[];
+}
+
 /** Holds what came out against what a scenario expects; one line each (R49). */
-export function checkExpectations(expected: readonly Expectation[], rollouts: readonly RolloutSummary[]): Checked[] {
+export function checkExpectations(expected: readonly Expectation[], rollouts: readonly RolloutSummary[], found?: Findings): Checked[] {
   return expected.map((expectation) => {
     const rollout = rollouts.findLast((candidate) => candidate.release === expectation.rollout);
     const name = expectation.name ?? describe(expectation);
     if (rollout === undefined) {
       return { name, ok: false, detail: `the rollout of ${expectation.rollout} never started` };
     }
-    const wrong = differences(expectation, rollout);
-    const found = `${rollout.outcome}, ${rollout.verdict}, ${rollout.offered} offered, ${rollout.exposed} exposed, ${JSON.stringify(rollout.states)}`;
-    return { name, ok: wrong.length === 0, detail: wrong.length === 0 ? found : `${wrong.join("; ")} (${found})` };
+    const wrong = [...differences(expectation, rollout), ...differencesOnBoards(expectation, found)];
+    const outcome = `${rollout.outcome}, ${rollout.verdict}, ${rollout.offered} offered, ${rollout.exposed} exposed, ${JSON.stringify(rollout.states)}`;
+    return { name, ok: wrong.length === 0, detail: wrong.length === 0 ? outcome : `${wrong.join("; ")} (${outcome})` };
   });
 }
 
@@ -40,10 +52,7 @@ function differences(expectation: Expectation, rollout: RolloutSummary): string[
     wrong.push(`${rollout.offered} devices offered, at most ${expectation.offeredMax} expected`);
   }
   for (const [state, bounds] of Object.entries(expectation.states ?? {})) {
-    const count = rollout.states[state] ?? 0;
-    if (bounds !== undefined && (count < bounds.min || count > bounds.max)) {
-      wrong.push(`${count} ${state}, expected ${bounds.min === bounds.max ? bounds.min : `${bounds.min} to ${bounds.max}`}`);
-    }
+    wrong.push(...outside(rollout.states[state] ?? 0, bounds, state));
   }
   if (expectation.within !== undefined) {
     const from = Date.parse(rollout.stages[0]?.openedAt ?? "");
@@ -53,6 +62,41 @@ function differences(expectation: Expectation, rollout: RolloutSummary): string[
     }
   }
   return wrong;
+}
+
+type Bounds = NonNullable<Expectation["stopped"]>;
+
+function outside(count: number, bounds: Bounds | undefined, what: string): string[] {
+  if (bounds === undefined || (count >= bounds.min && count <= bounds.max)) {
+    return [];
+  }
+  return [`${count} ${what}, expected ${bounds.min === bounds.max ? bounds.min : `${bounds.min} to ${bounds.max}`}`];
+}
+
+function differencesOnBoards(expectation: Expectation, found: Findings | undefined): string[] {
+  const { runs = {}, reasons = {}, stopped, everyOperationCut, rollout } = expectation;
+  if (found === undefined) {
+    const asked = [...Object.keys(runs), ...Object.keys(reasons)].length > 0 || stopped !== undefined || everyOperationCut !== undefined;
+    return asked ? ["runs, reasons, stopped and everyOperationCut can be looked at in virtual time only"] : [];
+  }
+  const said = found.reasons(rollout);
+  return [
+    ...Object.entries(runs).flatMap(([version, bounds]) => outside(found.runs[version] ?? 0, bounds, `devices run ${version}`)),
+    ...Object.entries(reasons).flatMap(([text, bounds]) => outside(said.filter((reason) => reason.includes(text)).length, bounds, `with the reason "${text}"`)),
+    ...outside(found.stopped, stopped, "devices stopped"),
+    ...(everyOperationCut === true ? found.cuts.flatMap(uncut) : []),
+  ];
+}
+
+/** Why a tally does not show that every operation was cut. */
+function uncut(tally: CutTally): string[] {
+  if (!tally.each || tally.complete) {
+    return [];
+  }
+  return [
+    `fault ${tally.fault}, ${tally.hardware}: ${tally.cut} of ${tally.planned} devices cut, ${tally.passed} past the last operation, ${tally.armed} never met` +
+      (tally.passed === 0 ? "; more devices than operations are needed to know that none was left out" : ""),
+  ];
 }
 
 function describe(expectation: Expectation): string {

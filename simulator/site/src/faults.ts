@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, type DeviceId, type Instant, Milliseconds } from "@coalmine/core";
 import type { DeviceInput } from "@coalmine/device";
-import { type Fault, type Fleet, selectDevices } from "@coalmine/fleet";
+import { type BuiltRelease, deviceDescription, type Fault, type Fleet, selectDevices } from "@coalmine/fleet";
 import { draw, type Network } from "@coalmine/world";
 
 /** What faults act on: a virtual site, or a driver of real sockets. */
@@ -13,25 +13,38 @@ export interface FaultTarget {
   restart(): void;
 }
 
+/** The name of a fault's cuts, by its place in the scenario. */
+export const cutName = (fault: number): string => `fault ${fault}`;
+
 /** Plans the faults of a scenario on a site. `random` operations are drawn by the device's name. */
-export function planFaults(site: FaultTarget, fleet: Fleet, faults: readonly Fault[], start: Instant): void {
+export function planFaults(site: FaultTarget, fleet: Fleet, scenario: { readonly faults: readonly Fault[]; readonly releases: ReadonlyMap<string, BuiltRelease> }, start: Instant): void {
+  const { faults } = scenario;
   const { seed } = fleet.spec;
   for (const [index, fault] of faults.entries()) {
     const purpose = `fault ${index}`;
-    const at = after(start, fault.at);
+    // A cut of a certain boot is armed from the beginning.
+    const at = after(start, fault.at ?? Milliseconds(0));
     switch (fault.kind) {
-      case "power-cut":
-        for (const id of selectDevices(fleet, fault.devices, purpose)) {
-          const operation = fault.operation === "random" ? 1 + Math.floor(draw(seed, id, purpose, "operation") * 150) : fault.operation;
-          site.at(at, () => {
-            site.input(id, operation === undefined ? { kind: "power-cut" } : { kind: "power-cut", cut: operation });
-          });
-          site.at(after(at, fault.off), () => {
-            site.input(id, { kind: "power-on", cause: "power-on" });
-            site.input(id, { kind: "link", up: true });
-          });
+      case "power-cut": {
+        const ids = selectDevices(fleet, fault.devices, purpose);
+        if (fault.operation === undefined) {
+          for (const id of ids) {
+            site.at(at, () => site.input(id, { kind: "power-cut" }));
+            site.at(after(at, fault.off), () => {
+              site.input(id, { kind: "power-on", cause: "power-on" });
+              site.input(id, { kind: "link", up: true });
+            });
+          }
+          break;
+        }
+        const images = fault.release === undefined ? undefined : scenario.releases.get(fault.release)?.artifacts.map((artifact) => artifact.imageHash);
+        const operations = operationsOf(fleet, ids, fault.operation, (id) => draw(seed, id, purpose, "operation"));
+        for (const [id, operation] of operations) {
+          // The board's own supply comes back by itself, some seconds later.
+          site.at(at, () => site.input(id, { kind: "power-cut", cut: { operation, when: fault.when, images, name: cutName(index) } }));
         }
         break;
+      }
       case "partition": {
         const ids = selectDevices(fleet, fault.devices, purpose);
         const until = after(at, fault.for);
@@ -67,4 +80,26 @@ export function planFaults(site: FaultTarget, fleet: Fleet, faults: readonly Fau
         break;
     }
   }
+}
+
+/** Drawn operations lie among so many: as many as an upgrade of a few dozen sectors takes. */
+const drawnOperationsMax = 150;
+
+/** At which operation each device is cut. `each` counts the devices of every hardware kind for itself. */
+function operationsOf(fleet: Fleet, ids: readonly DeviceId[], operation: number | "random" | "each", chance: (id: DeviceId) => number): Map<DeviceId, number> {
+  if (operation !== "each") {
+    return new Map(ids.map((id) => [id, operation === "random" ? 1 + Math.floor(chance(id) * drawnOperationsMax) : operation]));
+  }
+  const chosen = new Set<DeviceId>(ids);
+  const reached = new Map<string, number>();
+  const operations = new Map<DeviceId, number>();
+  for (let index = 0; index < fleet.spec.devices; index++) {
+    const { id, hardware } = deviceDescription(fleet, index);
+    if (chosen.has(id)) {
+      const next = (reached.get(hardware.name) ?? 0) + 1;
+      reached.set(hardware.name, next);
+      operations.set(id, next);
+    }
+  }
+  return operations;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-export type { Checked } from "./expectations.ts";
+export type { CutTally } from "./boards.ts";
+export type { Checked, Findings } from "./expectations.ts";
 export { checkExpectations } from "./expectations.ts";
 export type { FaultTarget } from "./faults.ts";
 export { planFaults } from "./faults.ts";

@@ -12,7 +12,8 @@ import {
   startRollout,
   summarise,
 } from "@coalmine/orchestrator";
-import { type Checked, checkExpectations } from "./expectations.ts";
+import { type Checked, checkExpectations, type Findings } from "./expectations.ts";
+import { cutsMet, type CutTally, lookAtBoards } from "./boards.ts";
 import { planFaults } from "./faults.ts";
 import { type Boards, VirtualSite } from "./site.ts";
 
@@ -41,6 +42,8 @@ export interface ScenarioResult {
   readonly rollouts: readonly RolloutSummary[];
   readonly log: { readonly events: number; readonly sha256: string };
   readonly expectations: readonly Checked[];
+  /** What became of the planned losses of power inside bootloaders, by fault and kind of hardware. */
+  readonly cuts: readonly CutTally[];
   /** State of each device in the last rollout that it was a member of, by id. */
   readonly finalStates: ReadonlyMap<DeviceId, string>;
   /** Offers that left, by device and rollout: more than one number for a pair would break I2. */
@@ -67,7 +70,7 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
   const { seed, devices } = fleet.spec;
   const descriptions: DeviceDescription[] = Array.from({ length: devices }, (_, index) => deviceDescription(fleet, index));
   const site = new VirtualSite({ descriptions, boards: run.boards(seed), seed, judge: run.judge, log, artifacts, start: scenarioStart });
-  planFaults(site, fleet, scenario.faults, scenarioStart);
+  planFaults(site, fleet, { faults: scenario.faults, releases }, scenarioStart);
   const limit = after(scenarioStart, scenario.timeLimit);
   site.run(after(scenarioStart, scenario.warmUp));
   for (const release of releases.values()) {
@@ -106,9 +109,20 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
     events: site.world.events,
     rollouts,
     log: log.digest(),
-    expectations: checkExpectations(scenario.expect, rollouts),
+    cuts: cutsMet(scenario.faults, site.boards),
+    expectations: checkExpectations(scenario.expect, rollouts, findings(scenario, site, ids)),
     finalStates: finalStates(descriptions, ids.map((id) => site.conductor.rollout(id))),
     site,
+  };
+}
+
+/** What expectations can ask for beyond the rollouts' own numbers. */
+function findings(scenario: Scenario, site: VirtualSite, ids: readonly RolloutId[]): Findings {
+  const rollouts = ids.map((id) => site.conductor.rollout(id));
+  return {
+    ...lookAtBoards(site.boards),
+    cuts: cutsMet(scenario.faults, site.boards),
+    reasons: (release) => rollouts.findLast((rollout) => rollout.release === release)?.members.map((member) => member.reason) ?? [],
   };
 }
 
