@@ -22,10 +22,10 @@ interface World {
 }
 
 const aWorld: fc.Arbitrary<World> = fc.record({
-  devices: fc.integer({ min: 8, max: 60 }),
+  devices: fc.integer({ min: 14, max: 60 }),
   revisions: fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }),
   percents: fc.uniqueArray(fc.integer({ min: 1, max: 99 }), { maxLength: 4 }).map((list) => [...list].sort((a, b) => a - b)),
-  canaries: fc.integer({ min: 1, max: 5 }),
+  canaries: fc.integer({ min: 1, max: 12 }),
   perMinute: fc.integer({ min: 1, max: 6_000 }),
   rolloutSeed: fc.integer({ min: 0, max: 1_000_000 }),
 });
