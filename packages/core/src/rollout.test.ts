@@ -201,6 +201,28 @@ describe("silence", () => {
     expect(memberOf(rollout, id("d0"))?.state).toBe("failed");
     expect(memberOf(rollout, id("d0"))?.reason).toMatch(/no confirmation 2h 15m after the offer/);
   });
+
+  test("an image that runs unconfirmed for ever fails once, stays failed, and is not taken for reverted", () => {
+    const { judge, rollout } = fresh();
+    decide(rollout, judge, start, { tick: true });
+    const states = new Set<string>();
+    for (let minute = 5; minute <= 600; minute += 5) {
+      for (const device of ["d0", "d1"]) {
+        signal(rollout, judge, id(device), heard({ onRelease: true, confirmed: false }), after(start, Minutes(minute)));
+      }
+      if (minute === 60) {
+        signal(rollout, judge, id("d1"), { kind: "ended", outcome: "failed", reason: "runs unconfirmed: the bootloader does not revert it" }, after(start, Minutes(minute)));
+      }
+      decide(rollout, judge, after(start, Minutes(minute)), { tick: true });
+      states.add(`${minute > 60 ? "late" : "early"} ${memberOf(rollout, id("d1"))?.state}`);
+    }
+    expect(memberOf(rollout, id("d0"))).toMatchObject({ state: "failed", reason: expect.stringMatching(/no confirmation .* last seen testing/) as string });
+    expect(memberOf(rollout, id("d1"))).toMatchObject({ state: "failed", reason: "runs unconfirmed: the bootloader does not revert it" });
+    expect([...states]).toEqual(["early testing", "early failed", "late failed"]);
+    // It confirmed after all, by somebody's hand: that is seen too.
+    signal(rollout, judge, id("d1"), heard({ onRelease: true, confirmed: true }), after(start, Minutes(605)));
+    expect(memberOf(rollout, id("d1"))?.state).toBe("confirmed");
+  });
 });
 
 /** A random life: signals, time and orders in any order. */

@@ -393,8 +393,10 @@ function runsRelease(rollout: Rollout, judge: Judge, member: Assignment, confirm
     return;
   }
   if (!confirmed) {
-    // "Reverted" stays: a late hello of the trial must not undo a known end. Failed and missing are revised.
-    if (rank(member.state) < rank("testing") || member.state === "missing" || member.state === "failed" || member.state === "deferred") {
+    // "Reverted" stays: a late hello of the trial must not undo a known end. So does the failure of an image that began:
+    // it runs on unconfirmed because its bootloader did not undo it. Missing, and failed before the reboot, are revised.
+    const failedEarly = member.state === "failed" && member.startedAt === null;
+    if (rank(member.state) < rank("testing") || member.state === "missing" || failedEarly || member.state === "deferred") {
       move(rollout, judge, member, "testing", at, "");
     }
     return;
