@@ -40,6 +40,7 @@ export interface Membership {
   readonly stages: readonly { readonly name: string; readonly size: number; readonly devices: readonly string[] }[];
   readonly excluded: readonly { readonly device: string; readonly reason: string }[];
   readonly representativeness: { readonly strata?: readonly { readonly stratum: string; readonly fleet: number; readonly canary: number }[] };
+  readonly power?: { readonly statement: readonly string[] };
   readonly warnings: readonly string[];
 }
 
@@ -119,6 +120,9 @@ export function describeMembership(membership: Membership): string {
       reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     }
     parts.push(table([{ title: "LEFT OUT", align: "right" }, { title: "BECAUSE" }], [...reasons].map(([reason, count]) => [count, reason])));
+  }
+  if (membership.power !== undefined) {
+    parts.push(membership.power.statement.join("\n"));
   }
   for (const warning of membership.warnings) {
     parts.push(`${tone("warn", "warning")}: ${warning}`);

@@ -215,6 +215,16 @@ export const membership = z.object({
   stages: z.array(z.object({ name: z.string(), size: z.number(), devices: z.array(z.string()) })),
   excluded: z.array(z.object({ device: z.string(), reason: z.string() })),
   representativeness: z.looseObject({}),
+  power: z
+    .object({
+      lines: z.array(
+        z.object({ gate: z.string(), metric: z.string(), detects: z.number().nullable(), withProbability: z.number(), devices: z.number(), hours: z.number(), words: z.string() }),
+      ),
+      stages: z.array(z.object({ stage: z.string(), devices: z.number(), controls: z.number(), margin: z.number(), harmedAtWorst: z.number(), hours: z.number().nullable() })),
+      hoursToComplete: z.number().nullable(),
+      statement: z.array(z.string()),
+    })
+    .describe("what the plan can and cannot see, and how long a good release takes"),
   warnings: z.array(z.string()),
 });
 export const started = z.object({ id: z.string(), membership });

@@ -1,6 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { deviceId, type Plan, type RolloutCommand, rolloutId } from "@coalmine/core";
-import { gatesNow, type Membership, parsePlan, planFromData, reportMarkdown, type RolloutInput, rolloutReport } from "@coalmine/orchestrator";
+import { type DeviceId, deviceId, type Plan, type RolloutCommand, rolloutId } from "@coalmine/core";
+import {
+  describePower,
+  type DeviceRecord,
+  gatesNow,
+  measuredRates,
+  type Membership,
+  parsePlan,
+  planFromData,
+  planPower,
+  reportMarkdown,
+  type RolloutInput,
+  rolloutReport,
+  sizesOf,
+} from "@coalmine/orchestrator";
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { presentMember, presentRollout } from "../present.ts";
@@ -40,7 +53,7 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
     { schema: { tags: ["rollouts"], summary: "What starting would do: members, stages, who is left out. Changes nothing", body: rolloutPlanBody, ...answers(membership, { failures: ["400", "404", "409"] }) } },
     async ({ body }) => {
       const input = inputOf(body);
-      return presentMembership(input, host.planRollout(input));
+      return presentMembership(input, host.planRollout(input), conductor.state.devices);
     },
   );
 
@@ -51,7 +64,7 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
       const input = inputOf(body);
       const { id, membership: members } = await host.startRollout(input);
       reply.code(201).headers({ location: `/rollouts/${encodeURIComponent(id)}`, etag: etag(find(id).revision) });
-      return { id, membership: presentMembership(input, members) };
+      return { id, membership: presentMembership(input, members, conductor.state.devices) };
     },
   );
 
@@ -137,7 +150,9 @@ function inputOf(body: z.output<typeof rolloutBody>): RolloutInput {
   return { id: id === undefined ? undefined : rolloutId(id), release, cohort, selector, plan, seed, override, authority: { by, reason } };
 }
 
-function presentMembership(input: RolloutInput, made: Membership) {
+function presentMembership(input: RolloutInput, made: Membership, devices: ReadonlyMap<DeviceId, DeviceRecord>) {
+  const records = made.members.flatMap((member) => devices.get(member.device) ?? []);
+  const power = planPower(input.plan, sizesOf(made), measuredRates(records));
   return {
     release: input.release,
     seed: input.seed,
@@ -149,6 +164,7 @@ function presentMembership(input: RolloutInput, made: Membership) {
     })),
     excluded: [...made.excluded],
     representativeness: { ...made.representativeness },
-    warnings: [...made.warnings],
+    power: { lines: [...power.lines], stages: [...power.stages], hoursToComplete: power.hoursToComplete, statement: describePower(power) },
+    warnings: [...made.warnings, ...power.warnings],
   };
 }
