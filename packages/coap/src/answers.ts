@@ -5,6 +5,7 @@ import { cut } from "./blockwise.ts";
 import type { Answer, Request } from "./endpoint.ts";
 import type { Reply } from "./envelope.ts";
 import { Code } from "./message.ts";
+import { checksum } from "./peer.ts";
 import { type Block, type Option, OptionNumber, optionOf, readUint, writeBlock, writeUint } from "./option.ts";
 
 /** Size exponent where the device asks for none: 1,024 bytes. */
@@ -87,13 +88,9 @@ export function content(options: {
   return { code: Code.content, options: head, payload: piece.data, ...(reply === undefined ? {} : { reply }) };
 }
 
-/** FNV-1a over the content, 4 bytes: tells two states of a small resource apart, proves nothing. */
+/** Tells two states of a small resource apart; proves nothing. */
 function etagOf(content: Uint8Array): Uint8Array {
-  let hash = 0x811c9dc5;
-  for (const byte of content) {
-    hash = Math.imul(hash ^ byte, 0x01000193);
-  }
   const etag = new Uint8Array(4);
-  new DataView(etag.buffer).setUint32(0, hash >>> 0);
+  new DataView(etag.buffer).setUint32(0, checksum(content));
   return etag;
 }

@@ -81,14 +81,15 @@ describe("a request", () => {
     expect(sent[1]?.bytes).toEqual(sent[0]?.bytes);
   });
 
-  test("is another one from another port, with another message id, or 247 seconds later", () => {
+  test("is another one from another port, with another message id or other content, or 247 seconds later", () => {
     const { give, handled, passUntil } = setUp();
     give(post(77));
+    expect(give(post(77, { token: Buffer.of(1) }))).toMatchObject([{ token: Buffer.of(1) }]);
     give(post(77), 5_001);
     give(post(78));
     passUntil(1_248);
     give(post(77));
-    expect(handled()).toBe(4);
+    expect(handled()).toBe(5);
   });
 
   test("whose answer is not remembered is handled again", () => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The message layer (RFC 7252 section 4) of a server, without a socket: datagrams and time in, datagrams out.
 //
-// M1. A request with the same peer and message id is handled once while it is remembered (section 4.5); answers that may
-//     as well be made again are not remembered.
+// M1. A request that comes again, from the same peer, with the same message id and bytes, is handled once while it is
+//     remembered (section 4.5); answers that may as well be made again are not remembered.
 // M2. Every answer carries the token of its request, errors too.
 // M3. An address that has not shown that it receives gets at most `amplification` bytes for each byte it sent.
 // M4. No input makes anything throw past `receive`.
@@ -175,7 +175,7 @@ export class Endpoint {
       }
       return;
     }
-    this.#request(peer, message, parsed.optionBytes, bytes.length, now_s);
+    this.#request(peer, message, parsed.optionBytes, bytes, now_s);
   }
 
   /** Sends again what is due, and announces late answers. */
@@ -204,8 +204,9 @@ export class Endpoint {
     return { code: Code.unauthorized, options: [{ number: OptionNumber.echo, value: this.echo.make(peer.key, this.#options.now_s()) }] };
   }
 
-  #request(peer: Peer, message: Message, optionBytes: Uint8Array, size: number, now_s: number): void {
-    const known = this.peers.exchange(peer, message.id, now_s);
+  #request(peer: Peer, message: Message, optionBytes: Uint8Array, bytes: Buffer, now_s: number): void {
+    const size = bytes.length;
+    const known = this.peers.exchange(peer, message.id, bytes, now_s);
     if (known !== undefined) {
       this.stats.duplicates += 1;
       if (known.acknowledged) {
@@ -224,11 +225,11 @@ export class Endpoint {
     if (!(answer instanceof Promise)) {
       const parts = this.#answer(peer, message, answer, size);
       if (answer.repeatable !== true && parts !== null) {
-        this.peers.settle(this.peers.open(peer, message.id, now_s), parts);
+        this.peers.settle(this.peers.open(peer, message.id, bytes, now_s), parts);
       }
       return;
     }
-    const exchange = this.peers.open(peer, message.id, now_s);
+    const exchange = this.peers.open(peer, message.id, bytes, now_s);
     if (message.type === "con") {
       this.#late.push(now_s + this.#options.limits.separateAfter_s, { peer, message, exchange });
       this.#options.wake();

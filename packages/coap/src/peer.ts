@@ -8,6 +8,8 @@ import { Bucket, type CoapLimits } from "./limits.ts";
 /** A request that was taken, by its message id (RFC 7252 section 4.5). */
 export interface Exchange {
   readonly at_s: number;
+  /** Checksum of the request: a retransmission is the same to the last byte. */
+  readonly checksum: number;
   /** The answer, to be sent again when the request comes again; null while there is none. */
   answer: readonly Buffer[] | null;
   bytes: number;
@@ -96,10 +98,13 @@ export class Peers {
     return peer;
   }
 
-  /** The exchange with this message id, when it is young enough to be the same one. */
-  exchange(peer: Peer, id: number, now_s: number): Exchange | undefined {
+  /**
+   * The exchange that this request repeats. A message id alone does not make it one: a device that rebooted may begin
+   * again with the same ids, and must not get the answers of its former life.
+   */
+  exchange(peer: Peer, id: number, bytes: Uint8Array, now_s: number): Exchange | undefined {
     const exchange = peer.exchanges?.get(id);
-    if (exchange === undefined || now_s - exchange.at_s <= this.#limits.exchangeLifetime_s) {
+    if (exchange === undefined || (now_s - exchange.at_s <= this.#limits.exchangeLifetime_s && exchange.checksum === checksum(bytes))) {
       return exchange;
     }
     this.#drop(peer, id, exchange);
@@ -107,10 +112,10 @@ export class Peers {
   }
 
   /** Remembers that a request was taken. */
-  open(peer: Peer, id: number, now_s: number): Exchange {
+  open(peer: Peer, id: number, bytes: Uint8Array, now_s: number): Exchange {
     const exchanges = (peer.exchanges ??= new Map());
     this.#expire(peer, exchanges, now_s);
-    const exchange: Exchange = { at_s: now_s, answer: null, bytes: 0, acknowledged: false, gone: false };
+    const exchange: Exchange = { at_s: now_s, checksum: checksum(bytes), answer: null, bytes: 0, acknowledged: false, gone: false };
     exchanges.set(id, exchange);
     this.#exchanges += 1;
     return exchange;
@@ -191,4 +196,13 @@ export class Peers {
     this.#byKey.delete(peer.key);
     this.#evicted(peer);
   }
+}
+
+/** FNV-1a. */
+export function checksum(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < bytes.length; index += 1) {
+    hash = Math.imul(hash ^ (bytes[index] as number), 0x01000193);
+  }
+  return hash >>> 0;
 }
