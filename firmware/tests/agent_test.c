@@ -38,6 +38,7 @@ static const struct coalmine_agent_config config = {
 	.attributes = attributes,
 	.attribute_count = 1,
 	.storage_schema = 1,
+	.policy = {30, 600, true},
 	.battery_min = 20,
 };
 

@@ -206,7 +206,7 @@ static enum coalmine_resolution settle_attempt(struct coalmine_agent *agent)
 		break;
 	case COALMINE_NOTHING_OPEN:
 		if (!start->confirmed && view.undoes && !is_kept_by_bootloader(agent)) {
-			coalmine_confirmation_start(&agent->confirmation, &coalmine_default_policy);
+			coalmine_confirmation_start(&agent->confirmation, &agent->config->policy);
 		}
 
 		break;

@@ -174,7 +174,7 @@ void coalmine_agent_swap_back(struct coalmine_agent *agent, uint64_t offer,
 					   "ordered back while on trial");
 	}
 
-	open_attempt(agent, offer, image_hash, &coalmine_default_policy);
+	open_attempt(agent, offer, image_hash, &agent->config->policy);
 	if (memcmp(agent->start.running.hash, image_hash, COALMINE_HASH_SIZE) == 0) {
 		agent->attempt.ran = true;
 		coalmine_agent_end_attempt(agent, COALMINE_STAGE_CONFIRMED,

@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <coalmine/confirm.h>
 
-const struct coalmine_policy coalmine_default_policy = {
-	.min_uptime_s = 30,
-	.deadline_s = 600,
-	.server_contact = true,
-};
-
 static int64_t earliest(const struct coalmine_confirmation *confirmation)
 {
 	return (int64_t)confirmation->policy.min_uptime_s * 1000;

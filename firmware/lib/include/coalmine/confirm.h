@@ -41,11 +41,6 @@ struct coalmine_confirmation {
 	uint32_t passed;
 };
 
-/*
- * The policy of a trial that no offer describes: a swap-back, or an image that a cable put there.
- */
-extern const struct coalmine_policy coalmine_default_policy;
-
 void coalmine_confirmation_start(struct coalmine_confirmation *confirmation,
 				 const struct coalmine_policy *policy);
 /* The host changed the policy of the trial. */
