@@ -2,17 +2,15 @@
 // Runs one scenario over one transport and answers in the same form for all of them.
 import { after, CoalmineError, type DeviceId, isActive, type Instant, Minutes } from "@coalmine/core";
 import { createDevice, createShared, step } from "@coalmine/device";
-import { parseScenario, type Scenario } from "@coalmine/fleet";
+import type { Scenario } from "@coalmine/fleet";
 import { type EventLog, planFromData, planJudge, type RolloutSummary } from "@coalmine/orchestrator";
 import { type Checked, checkExpectations, type FaultTarget, planFaults, prepare, runScenario, scenarioStart } from "@coalmine/site";
 import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
 import { draw, type Network } from "@coalmine/world";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
-import { badUsage } from "./output/exit.ts";
 
 export type Transport = "virtual" | "mqtt";
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError, instant } from "@coalmine/core";
 import { createDevice, createShared, type Device, step } from "@coalmine/device";
-import { assembleFleet, deviceDescription, type FleetSpec, labKey, parseFleet } from "@coalmine/fleet";
+import { assembleFleet, deviceDescription, labKey } from "@coalmine/fleet";
 import { AcceleratedClock, liveFleet, type LiveStats, parseShard, shardOf } from "@coalmine/live";
-import { loadSigningKey, type SigningKey } from "@coalmine/mcuboot";
+import type { SigningKey } from "@coalmine/mcuboot";
 import { draw } from "@coalmine/world";
-import { readFile } from "node:fs/promises";
 import process from "node:process";
-import { demoScenario } from "./demo-scenario.ts";
+import { loadFleet } from "./fleet-source.ts";
+import { readSigningKey } from "./keys.ts";
 import { openFilesMax, spareFiles } from "./open-files.ts";
 import { output } from "./output/output.ts";
 import { progress } from "./output/progress.ts";
@@ -29,7 +29,7 @@ const lookEvery = 500;
 /** Runs devices until a signal comes, or the time is over. */
 export async function runFleet(options: FleetRun): Promise<void> {
   const out = output(options);
-  const spec = await fleetSpec(options);
+  const spec = { ...loadFleet(options.fleet), seed: options.seed, devices: options.devices };
   const indexes = options.shard === undefined ? Array.from({ length: spec.devices }, (_, index) => index) : shardOf(spec.devices, parseShard(options.shard));
   if (indexes.length + spareFiles > openFilesMax()) {
     throw new CoalmineError(
@@ -38,7 +38,7 @@ export async function runFleet(options: FleetRun): Promise<void> {
       { retry: "later" },
     );
   }
-  const fleet = assembleFleet(spec, await signingKey(options));
+  const fleet = assembleFleet(spec, signingKey(options));
   const clock = new AcceleratedClock({ epoch: instant(Date.now()), speed: options.speed });
   const shared = createShared(draw);
   const live = await liveFleet<Device>({
@@ -61,21 +61,8 @@ export async function runFleet(options: FleetRun): Promise<void> {
   out.result({ seed: options.seed, ...stats }, () => counts(stats));
 }
 
-async function fleetSpec(options: FleetRun): Promise<FleetSpec> {
-  const spec = options.fleet === undefined ? demoScenario().fleet : parseFleet(await text(options.fleet, "fleet"), options.fleet);
-  return { ...spec, seed: options.seed, devices: options.devices };
-}
-
-async function signingKey(options: FleetRun): Promise<SigningKey> {
-  return options.key === undefined ? labKey(options.seed) : loadSigningKey(await text(options.key, "key"));
-}
-
-async function text(path: string, what: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new CoalmineError(`sim/${what}-file`, `cannot read the ${what} file ${path}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
-  }
+function signingKey(options: FleetRun): SigningKey {
+  return options.key === undefined ? labKey(options.seed) : readSigningKey(options.key);
 }
 
 /** Resolves with the name of the signal, or when the time is over. */

@@ -24,7 +24,7 @@ export function registerFleet(sim: Command): void {
     .option("--devices <n>", "devices of the whole fleet", whole, 100)
     .option("--shard <i/n>", "run only part i of n, so that several processes share a fleet")
     .option("--seed <n>", "seed of everything random about the fleet", whole, 7)
-    .option("--fleet <file>", "fleet description (YAML); the demo's fleet without one")
+    .option("--fleet <file>", "fleet file, or scenario file whose fleet is meant; the demo's fleet without one")
     .option("--key <file>", "private key (PEM) that signed the factory images and that the bootloaders trust; derived from the seed without one")
     .option("--speed <n>", "device seconds in a real one", positive, 1)
     .option("--for <seconds>", "end after so many real seconds", positive)

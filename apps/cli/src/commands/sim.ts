@@ -10,6 +10,7 @@ import { facts, table } from "../output/table.ts";
 import type { SimResult, Transport } from "../sim-engine.ts";
 import { example } from "./example.ts";
 import { registerFleet } from "./sim-fleet.ts";
+import { registerRelease } from "./sim-release.ts";
 
 interface RunFlags {
   readonly transport: Transport;
@@ -28,7 +29,7 @@ interface TestFlags {
 }
 
 export function register(program: Command): void {
-  const sim = program.command("sim").description("run simulated fleets: scenarios in virtual time or over real MQTT, or devices alone");
+  const sim = program.command("sim").description("run simulated fleets: scenarios in virtual time or over real MQTT, or devices alone; build releases for them");
   example(
     sim
       .command("run")
@@ -57,11 +58,13 @@ export function register(program: Command): void {
     "npx coalmine sim test simulator/scenarios --junit sim.xml",
   );
   registerFleet(sim);
+  registerRelease(sim);
 }
 
 async function runOne(path: string, flags: RunFlags): Promise<void> {
-  const { loadScenario, simulate } = await import("../sim-engine.ts");
-  const scenario = await loadScenario(path);
+  const { loadScenario } = await import("../fleet-source.ts");
+  const { simulate } = await import("../sim-engine.ts");
+  const scenario = loadScenario(path);
   const out = output(flags);
   out.note(`scenario ${scenario.name}, seed ${flags.seed ?? scenario.seed}, ${flags.devices ?? scenario.fleet.devices} devices, ${flags.transport}`);
   const trace = flags.trace === undefined ? undefined : await openTrace(flags.trace);
@@ -170,7 +173,8 @@ function describe(result: SimResult): string {
 }
 
 async function testAll(paths: readonly string[], flags: TestFlags): Promise<void> {
-  const { loadScenario, simulate } = await import("../sim-engine.ts");
+  const { loadScenario } = await import("../fleet-source.ts");
+  const { simulate } = await import("../sim-engine.ts");
   const files = await scenarioFiles(paths);
   const out = output(flags);
   const results: (Pick<SimResult, "scenario" | "seed" | "wallSeconds" | "expectations"> & { file: string; error: string | null })[] = [];
@@ -178,7 +182,7 @@ async function testAll(paths: readonly string[], flags: TestFlags): Promise<void
   for (const [index, file] of files.entries()) {
     shown.update(index, files.length, file);
     try {
-      const scenario = await loadScenario(file);
+      const scenario = loadScenario(file);
       const { seed, wallSeconds, expectations } = await simulate({ scenario, transport: flags.transport });
       results.push({ file, scenario: scenario.name, seed, wallSeconds, expectations, error: null });
     } catch (error) {
