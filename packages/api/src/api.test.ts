@@ -68,7 +68,7 @@ describe("cohorts and releases", () => {
     await site.release("1.1.0");
     const { body } = await site.call("GET", "/releases/1.1.0/preflight");
     expect(body).toMatchObject({ installable: 2, risky: 1, refused: 2 });
-    expect(body["fromVersions"]).toContainEqual({ version: "3.0.0", devices: 1, installable: 1, direction: "downgrade" });
+    expect(body["fromVersions"]).toContainEqual({ version: "3.0.0", devices: 1, installable: 1, direction: "downgrade", obstacles: [expect.stringMatching(/older than 3.0.0.*downgrade prevention/) as string] });
     const refused = await site.call("GET", "/releases/1.1.0/preflight?outcome=refused");
     expect(JSON.stringify(refused.body["devices"])).toMatch(/no artifact for nrf52840dk revZ.*no room for the swap-move trailer/);
   });

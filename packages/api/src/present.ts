@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Assignment, memberOf, type Rollout } from "@coalmine/core";
-import { type DeviceRecord, type HostState, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
+import { bootloaderFacts, type DeviceRecord, type HostState, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
 
 /** What the API says of a device. */
 export function presentDevice(state: HostState, device: DeviceRecord) {
@@ -13,6 +13,7 @@ export function presentDevice(state: HostState, device: DeviceRecord) {
     firstSeen: iso(device.firstSeen),
     lastSeen: iso(device.lastSeen),
     hardware: device.hardware,
+    bootloader: device.hardware === null ? null : bootloaderFacts(device.hardware),
     running: device.running,
     slot1: device.slot1,
     attempt: device.attempt,

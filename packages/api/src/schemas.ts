@@ -118,12 +118,16 @@ export const failure = z.object({ error: z.object({ code: z.string(), message: z
 
 const verdictKind = z.enum(["pass", "fail", "inconclusive"]);
 
+const hardware = z.object({ board: z.string(), revision: z.string(), partitionMap: z.string(), mode: z.string(), slotSize: z.number() });
+const bootloader = { keepsRollbackImage: z.boolean(), swapBackWorks: z.boolean(), revertWorks: z.boolean().nullable() };
+
 export const device = z.object({
   id: z.string(),
   door: z.string(),
   firstSeen: time,
   lastSeen: time,
-  hardware: z.object({ board: z.string(), revision: z.string(), partitionMap: z.string(), mode: z.string(), slotSize: z.number() }).nullable(),
+  hardware: hardware.nullable(),
+  bootloader: z.object(bootloader).nullable().describe("what its mode keeps and can undo; revertWorks is null where devices do not say"),
   running: z.object({ imageHash: z.string(), version: z.string(), buildId: z.string(), confirmed: z.boolean() }).nullable(),
   slot1: z.object({ imageHash: z.string(), version: z.string() }).nullable(),
   attempt: z.object({ offer: z.number(), target: z.string(), outcome: z.string(), ran: z.boolean(), resetCause: z.string() }).nullable(),
@@ -151,7 +155,7 @@ export const artifactList = z.object({ artifacts: z.array(storedArtifact.extend(
 export const release = z.object({
   id: z.string(),
   version: z.string(),
-  artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), imageHash: z.string(), buildId: z.string(), size: z.number(), version: z.string() })),
+  artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), imageHash: z.string(), buildId: z.string(), size: z.number(), version: z.string(), securityCounter: z.number().optional(), sampleKey: z.string().optional() })),
   notes: z.string(),
   barred: z.string().nullable(),
 });
@@ -164,7 +168,10 @@ export const preflight = z.object({
   risky: z.number(),
   refused: z.number(),
   barred: z.string().nullable(),
-  fromVersions: z.array(z.object({ version: z.string(), devices: z.number(), installable: z.number(), direction: z.string() })),
+  fromVersions: z.array(z.object({ version: z.string(), devices: z.number(), installable: z.number(), direction: z.string(), obstacles: z.array(z.string()) })),
+  hardware: z.array(
+    hardware.extend({ ...bootloader, devices: z.number(), size: z.number(), roomMax: z.number(), fits: z.boolean() }),
+  ),
   reasons: z.array(z.object({ reason: z.string(), devices: z.number() })),
   devices: z.array(z.object({ device: z.string(), outcome: z.string(), from: z.string(), reasons: z.array(z.string()) })),
   next: z.string().nullable(),

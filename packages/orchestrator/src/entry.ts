@@ -12,6 +12,10 @@ export interface ReleaseArtifact {
   readonly buildId: string;
   readonly size: number;
   readonly version: string;
+  /** MCUboot's security counter, when the image carries one. */
+  readonly securityCounter?: number | undefined;
+  /** Name of the published MCUboot sample key that signed it: fit for lab devices only. */
+  readonly sampleKey?: string | undefined;
 }
 
 /** A selector over ids, tags and attributes; all given parts must match. An empty one matches every device. */

@@ -188,6 +188,11 @@ function knownAttempt(attempt: Attempt): KnownAttempt {
   };
 }
 
+/** A lab device, by what it says of its site or by an operator's tag (R6). */
+export function isLab(device: DeviceRecord): boolean {
+  return device.attributes["site"] === "lab" || device.tags.includes("lab");
+}
+
 /** The value of a dimension of the strata for a device; "unknown" when it has not said. */
 export function dimension(device: DeviceRecord, name: string): string {
   switch (name) {

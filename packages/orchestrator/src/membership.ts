@@ -12,8 +12,10 @@ import {
 } from "@coalmine/core";
 import { drawStratified, hashOrder, type Representativeness, representativeness } from "@coalmine/evidence";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
-import { type DeviceRecord, dimension } from "./inventory.ts";
+import { type DeviceRecord, dimension, isLab } from "./inventory.ts";
 import { resolve } from "./selector.ts";
+import { roomMax } from "./slots.ts";
+import { orderOf } from "./versions.ts";
 
 export interface ReleaseRecord {
   readonly id: string;
@@ -124,11 +126,19 @@ export function unfit(release: ReleaseRecord, device: DeviceRecord): string | un
   if (artifact === undefined) {
     return `release ${release.id} has no artifact for ${device.hardware.board} ${device.hardware.revision} (${device.hardware.partitionMap})`;
   }
-  if (artifact.size > device.hardware.slotSize) {
-    return `the artifact of ${artifact.size} bytes does not fit its slot of ${device.hardware.slotSize}`;
+  const { mode, slotSize } = device.hardware;
+  const room = roomMax(device.hardware);
+  if (artifact.size > room) {
+    return `the artifact of ${artifact.size} bytes leaves no room for the ${mode} trailer: its slot of ${slotSize} takes at most ${room}`;
   }
   if (device.running?.imageHash === artifact.imageHash) {
     return `it already runs ${release.version}`;
+  }
+  if (artifact.sampleKey !== undefined && !isLab(device)) {
+    return `it is no lab device, and release ${release.id} is signed with MCUboot's published sample key ${artifact.sampleKey}`;
+  }
+  if (mode === "direct-xip" && device.running !== null && orderOf(artifact.version, device.running.version) === "older") {
+    return `direct-xip runs the newest version, and ${artifact.version} is older than ${device.running.version}`;
   }
   if (device.quarantined.includes(release.id)) {
     return `release ${release.id} is quarantined for it: it reverted or refused it before`;
@@ -227,7 +237,6 @@ function cover(plan: Plan, report: Representativeness, canaries: readonly Device
       problems.push(`stratum ${cell.stratum} holds ${cell.fleet} of ${population.length} devices and has no canary`);
     }
   }
-  const isLab = (device: DeviceRecord): boolean => dimension(device, "site") === "lab";
   if (canaries.every(isLab) && !population.every(isLab)) {
     problems.push("all canaries are lab devices, and the fleet is not");
   }

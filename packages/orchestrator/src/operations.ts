@@ -4,8 +4,6 @@ import {
   type Authority,
   CoalmineError,
   type Decision,
-
-  type Digest,
   deviceId,
   type Instant,
   type Plan,
@@ -16,10 +14,10 @@ import {
   type Variant,
   variantKey,
 } from "@coalmine/core";
-import { formatVersion, parseImage, type PublicKey, verifyImage } from "@coalmine/mcuboot";
-import { createHash } from "node:crypto";
+import type { PublicKey } from "@coalmine/mcuboot";
 import type { Conductor, Outcome } from "./conductor.ts";
-import { hex, type ReleaseArtifact, type Selector } from "./entry.ts";
+import type { ReleaseArtifact, Selector } from "./entry.ts";
+import { inspectArtifact, refuseForFleet } from "./inspection.ts";
 import { freeze, type Membership, type ReleaseRecord } from "./membership.ts";
 
 /** A file offered for one variant. */
@@ -27,9 +25,6 @@ export interface ArtifactInput {
   readonly variant: Variant;
   readonly bytes: Uint8Array;
 }
-
-/** Largest artifact taken in. */
-export const artifactBytesMax = 16 * 1024 * 1024;
 
 function checkAuthority(authority: Authority, what: string): void {
   if (authority.by.trim() === "" || authority.by.length > 64) {
@@ -74,39 +69,6 @@ export function createCohort(conductor: Conductor, input: { name: string; select
   return conductor.change({ type: "cohort-created", name: input.name, selector: input.selector, authority: input.authority }, at);
 }
 
-/** What one file says of itself, or why it is refused (R13): magic, structure, signature by a trusted key, size. */
-export function inspectArtifact(input: ArtifactInput, keys: readonly PublicKey[]): ReleaseArtifact {
-  const { bytes, variant } = input;
-  const where = `artifact for ${variantKey(variant)}`;
-  if (variant.board === "" || variant.partitionMap === "") {
-    throw new CoalmineError("artifact/variant", `${where}: board and partition map must be named`);
-  }
-  if (bytes.length > artifactBytesMax) {
-    throw new CoalmineError("artifact/size", `${where}: ${bytes.length} bytes are more than ${artifactBytesMax}`);
-  }
-  const image = parseImage(bytes);
-  if (image.kind === "malformed") {
-    throw new CoalmineError("artifact/malformed", `${where}: ${image.reason} (at byte ${image.offset})`);
-  }
-  if (keys.length === 0) {
-    throw new CoalmineError("artifact/no-key", `${where}: no trusted public key is configured, so no signature can be checked; start with --key PUBLIC.pem`);
-  }
-  const verified = verifyImage(bytes, keys);
-  if (!verified.ok) {
-    throw new CoalmineError("artifact/refused", `${where}: ${verified.reason}`);
-  }
-  const imageHash = hex(verified.imageHash);
-  return {
-    variant,
-    digest: createHash("sha256").update(bytes).digest("hex") as Digest,
-    imageHash,
-    buildId: imageHash.slice(0, 40),
-    size: bytes.length,
-    // Devices leave a build number of 0 out.
-    version: formatVersion(verified.version).replace(/\+0$/, ""),
-  };
-}
-
 export interface ReleaseInput {
   readonly id: string;
   readonly artifacts: readonly ArtifactInput[];
@@ -114,7 +76,7 @@ export interface ReleaseInput {
   readonly authority: Authority;
 }
 
-/** Checks the artifacts of a new release. The caller stores their bytes before it records the release. */
+/** Checks the artifacts of a new release, by themselves and against the fleet (R13). The caller stores their bytes before it records the release. */
 export function inspectRelease(conductor: Conductor, input: ReleaseInput, keys: readonly PublicKey[]): ReleaseArtifact[] {
   checkAuthority(input.authority, "creating a release");
   const id = releaseId(input.id);
@@ -132,6 +94,9 @@ export function inspectRelease(conductor: Conductor, input: ReleaseInput, keys: 
   const versions = new Set(artifacts.map((artifact) => artifact.version));
   if (versions.size > 1) {
     throw new CoalmineError("release/versions", `release ${id} mixes versions ${[...versions].join(" and ")}`);
+  }
+  for (const artifact of artifacts) {
+    refuseForFleet(artifact, conductor.state.devices.values());
   }
   return artifacts;
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks a release against the fleet as it is, before anybody is offered anything (R13, R34).
-import { compareVersion, type ImageVersion, parseVersion, trailerSize } from "@coalmine/mcuboot";
+import type { Hardware } from "@coalmine/protocol";
 import type { HostState } from "./conductor.ts";
+import type { ReleaseArtifact } from "./entry.ts";
 import { artifactFor, type ReleaseRecord, unfit } from "./membership.ts";
 import type { DeviceRecord } from "./inventory.ts";
+import { type BootloaderFacts, bootloaderFacts, roomMax } from "./slots.ts";
+import { orderOf } from "./versions.ts";
 
 export interface PreflightDevice {
   readonly device: string;
@@ -19,6 +22,17 @@ export interface FromVersion {
   readonly devices: number;
   readonly installable: number;
   readonly direction: "upgrade" | "same" | "downgrade" | "unknown";
+  /** Why some bootloaders do not install it over this version; devices do not report which checks theirs makes. */
+  readonly obstacles: readonly string[];
+}
+
+/** One kind of hardware that the release has an artifact for, and how the two fit. */
+export interface HardwareFit extends Hardware, BootloaderFacts {
+  readonly devices: number;
+  /** Bytes of the artifact, and the most the slot takes in this mode whatever its sectors. */
+  readonly size: number;
+  readonly roomMax: number;
+  readonly fits: boolean;
 }
 
 export interface Preflight {
@@ -29,6 +43,7 @@ export interface Preflight {
   readonly refused: number;
   readonly barred: string | null;
   readonly fromVersions: readonly FromVersion[];
+  readonly hardware: readonly HardwareFit[];
   /** Reasons with the number of devices, most frequent first. */
   readonly reasons: readonly { readonly reason: string; readonly devices: number }[];
   readonly devices: readonly PreflightDevice[];
@@ -36,17 +51,24 @@ export interface Preflight {
 
 /** Which devices can install a release, which cannot and why. Changes nothing. Devices in code-point order. */
 export function preflight(state: HostState, release: ReleaseRecord): Preflight {
-  const devices = [...state.devices.values()].map((device) => check(release, device)).sort((a, b) => (a.device < b.device ? -1 : 1));
+  const known = new Map([...state.releases.values()].flatMap((one) => one.artifacts.map((artifact) => [artifact.imageHash, artifact] as const)));
+  const checked = [...state.devices.values()].map((device) => ({ device, result: check(release, device, known) }));
+  const devices = checked.map(({ result }) => result).sort((a, b) => (a.device < b.device ? -1 : 1));
   const reasons = new Map<string, number>();
-  const versions = new Map<string, { devices: number; installable: number }>();
+  const versions = new Map<string, { devices: number; installable: number; obstacles: Set<string> }>();
   for (const device of devices) {
     for (const reason of device.reasons) {
       reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     }
-    const tally = versions.get(device.from) ?? { devices: 0, installable: 0 };
+    const tally = versions.get(device.from) ?? { devices: 0, installable: 0, obstacles: new Set<string>() };
     tally.devices += 1;
     tally.installable += device.outcome === "refused" ? 0 : 1;
     versions.set(device.from, tally);
+  }
+  for (const { device, result } of checked) {
+    for (const obstacle of obstaclesOf(artifactFor(release, device), device, known)) {
+      versions.get(result.from)?.obstacles.add(obstacle);
+    }
   }
   const count = (outcome: PreflightDevice["outcome"]): number => devices.filter((device) => device.outcome === outcome).length;
   return {
@@ -58,55 +80,87 @@ export function preflight(state: HostState, release: ReleaseRecord): Preflight {
     barred: release.barred,
     fromVersions: [...versions]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([version, tally]) => ({ version, ...tally, direction: directionOf(version, release.version) })),
+      .map(([version, { obstacles, ...tally }]) => ({ version, ...tally, direction: directionOf(version, release.version), obstacles: [...obstacles].sort() })),
+    hardware: hardwareFits(release, state.devices.values()),
     reasons: [...reasons].map(([reason, number]) => ({ reason, devices: number })).sort((a, b) => b.devices - a.devices || (a.reason < b.reason ? -1 : 1)),
     devices,
   };
 }
 
-function check(release: ReleaseRecord, device: DeviceRecord): PreflightDevice {
+type Known = ReadonlyMap<string, ReleaseArtifact>;
+
+function check(release: ReleaseRecord, device: DeviceRecord, known: Known): PreflightDevice {
   const from = device.running?.version || "unknown";
-  const refusal = unfit(release, device) ?? tooLarge(release, device);
+  const refusal = unfit(release, device);
   if (refusal !== undefined) {
     return { device: device.id, outcome: "refused", from, reasons: [refusal] };
   }
-  const reasons: string[] = [];
-  if (directionOf(from, release.version) === "downgrade") {
-    reasons.push(`${release.version} is older than ${from}: a bootloader with downgrade prevention refuses it`);
-  }
+  const reasons = obstaclesOf(artifactFor(release, device), device, known);
   if (device.running !== null && !device.running.confirmed) {
     reasons.push("it runs an unconfirmed image: it confirms or reverts before it can take another");
   }
   return { device: device.id, outcome: reasons.length === 0 ? "installable" : "risky", from, reasons };
 }
 
-/** The least a trailer takes whatever the bootloader's settings: one sector's status, at a write size of one byte. */
-function tooLarge(release: ReleaseRecord, device: DeviceRecord): string | undefined {
-  const artifact = artifactFor(release, device);
-  const { hardware } = device;
-  if (artifact === undefined || hardware === null) {
-    return undefined;
+/** Why a bootloader may refuse the artifact over what the device runs: downgrade prevention by version, or by counter. */
+function obstaclesOf(artifact: ReleaseArtifact | undefined, device: DeviceRecord, known: Known): string[] {
+  if (artifact === undefined || device.running === null) {
+    return [];
   }
-  const trailer = trailerSize({ mode: hardware.mode, maxAlign: 8, maxImgSectors: 1, enc: null }, 1);
-  return artifact.size + trailer <= hardware.slotSize
-    ? undefined
-    : `the artifact of ${artifact.size} bytes leaves no room for the ${hardware.mode} trailer (at least ${trailer}) in its slot of ${hardware.slotSize}`;
+  const from = device.running.version || "unknown";
+  const obstacles: string[] = [];
+  const order = orderOf(artifact.version, from);
+  if (order === "older") {
+    obstacles.push(`${artifact.version} is older than ${from}: a bootloader with downgrade prevention refuses it`);
+  }
+  if (device.hardware?.mode === "direct-xip" && (order === "same" || order === "rebuilt")) {
+    obstacles.push(`${artifact.version} is not newer than ${from}: direct-xip stays with the first slot when versions are equal`);
+  }
+  // A running image without a counter allows everything; one in a new image is then enough for the next.
+  const counter = known.get(device.running.imageHash)?.securityCounter;
+  if (counter !== undefined && (artifact.securityCounter === undefined || artifact.securityCounter < counter)) {
+    const own = artifact.securityCounter === undefined ? "no security counter" : `security counter ${artifact.securityCounter}`;
+    obstacles.push(`${own}, below the ${counter} of ${from}: a bootloader that compares counters refuses it`);
+  }
+  return obstacles;
+}
+
+/** Each kind of hardware of the fleet that an artifact is for, with its mode's room and ways back. Most frequent first. */
+function hardwareFits(release: ReleaseRecord, devices: Iterable<DeviceRecord>): HardwareFit[] {
+  const kinds = new Map<string, { fit: HardwareFit; devices: number }>();
+  for (const device of devices) {
+    const artifact = artifactFor(release, device);
+    if (artifact === undefined || device.hardware === null) {
+      continue;
+    }
+    const name = JSON.stringify(device.hardware);
+    let kind = kinds.get(name);
+    if (kind === undefined) {
+      const most = roomMax(device.hardware);
+      const fit = { ...device.hardware, ...bootloaderFacts(device.hardware), devices: 0, size: artifact.size, roomMax: most, fits: artifact.size <= most };
+      kind = { fit, devices: 0 };
+      kinds.set(name, kind);
+    }
+    kind.devices += 1;
+  }
+  return [...kinds.values()].map(({ fit, devices: count }) => ({ ...fit, devices: count })).sort((a, b) => b.devices - a.devices || a.roomMax - b.roomMax);
 }
 
 function directionOf(from: string, to: string): FromVersion["direction"] {
-  const a = versionOf(from);
-  const b = versionOf(to);
-  if (a === undefined || b === undefined) {
-    return "unknown";
+  switch (orderOf(to, from)) {
+    case "newer":
+      return "upgrade";
+    case "older":
+      return "downgrade";
+    case "same":
+      return "same";
+    case "rebuilt":
+      return orderOfBuild(to) > orderOfBuild(from) ? "upgrade" : "downgrade";
+    case "unknown":
+      return "unknown";
   }
-  const order = compareVersion(b, a, { build: true });
-  return order > 0 ? "upgrade" : order < 0 ? "downgrade" : "same";
 }
 
-function versionOf(text: string): ImageVersion | undefined {
-  try {
-    return parseVersion(text);
-  } catch {
-    return undefined;
-  }
+function orderOfBuild(version: string): number {
+  return Number(version.split("+")[1] ?? 0);
 }

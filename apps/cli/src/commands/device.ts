@@ -13,6 +13,7 @@ interface Device {
   readonly firstSeen: string;
   readonly hardware: { readonly board: string; readonly revision: string; readonly partitionMap: string; readonly mode: string; readonly slotSize: number } | null;
   readonly running: { readonly version: string; readonly confirmed: boolean; readonly imageHash: string; readonly buildId: string } | null;
+  readonly bootloader: { readonly keepsRollbackImage: boolean; readonly swapBackWorks: boolean; readonly revertWorks: boolean | null } | null;
   readonly slot1: { readonly version: string } | null;
   readonly attempt: { readonly outcome: string; readonly resetCause: string; readonly ran: boolean } | null;
   readonly resetCause: string;
@@ -106,6 +107,7 @@ async function show(id: string, flags: ClientFlags): Promise<void> {
       ["runs", running === null ? "unknown" : `${running.version || "?"} ${running.confirmed ? "confirmed" : "on trial"}, image ${running.imageHash.slice(0, 16)}, build ${running.buildId.slice(0, 16)}`],
       ["release", one.release ?? "none of ours"],
       ["other slot", one.slot1?.version ?? "empty"],
+      ["way back", wayBack(one)],
       ["last attempt", one.attempt === null ? "none" : `${one.attempt.outcome}, reset by ${one.attempt.resetCause}`],
       ["rollout", one.rollout === null ? "none" : { text: `${one.rollout.id}, stage ${one.rollout.stage}: ${one.rollout.state}`, tone: toneOf(one.rollout.state) }],
       ["seen", `${one.firstSeen} to ${one.lastSeen}, every ${one.interval_s} s, ${one.reports} reports`],
@@ -117,6 +119,21 @@ async function show(id: string, flags: ClientFlags): Promise<void> {
       ["quarantined for", one.quarantined.join(" ") || "nothing"],
     ]);
   });
+}
+
+/** Whether a bad image is undone, and whether the previous one can be ordered back. */
+function wayBack({ hardware, bootloader, slot1 }: Device): string {
+  if (hardware === null || bootloader === null) {
+    return "unknown";
+  }
+  const { keepsRollbackImage, swapBackWorks, revertWorks } = bootloader;
+  const revert = revertWorks === null ? "reverts if it was built to" : revertWorks ? "an unconfirmed image reverts" : "an unconfirmed image stays";
+  const image = !keepsRollbackImage
+    ? `${hardware.mode} keeps no rollback image`
+    : swapBackWorks
+      ? `swap-back ${slot1 === null ? "works, but the other slot is empty" : `to ${slot1.version} works`}`
+      : `no swap-back in ${hardware.mode}: a rollback is a download`;
+  return `${revert}; ${image}`;
 }
 
 async function tag(ids: readonly string[], flags: ClientFlags & AuthorityFlags & { readonly add?: readonly string[]; readonly remove?: readonly string[] }): Promise<void> {

@@ -28,7 +28,8 @@ interface Preflight {
   readonly risky: number;
   readonly refused: number;
   readonly barred: string | null;
-  readonly fromVersions: readonly { readonly version: string; readonly devices: number; readonly installable: number; readonly direction: string }[];
+  readonly fromVersions: readonly { readonly version: string; readonly devices: number; readonly installable: number; readonly direction: string; readonly obstacles: readonly string[] }[];
+  readonly hardware: readonly { readonly board: string; readonly revision: string; readonly mode: string; readonly devices: number; readonly size: number; readonly roomMax: number; readonly fits: boolean; readonly keepsRollbackImage: boolean; readonly revertWorks: boolean | null }[];
   readonly reasons: readonly { readonly reason: string; readonly devices: number }[];
   readonly devices: readonly unknown[];
 }
@@ -81,7 +82,15 @@ async function create(id: string, flags: ClientFlags & AuthorityFlags & { readon
     }
   }
   const made = await client.post<Release>("/releases", { id, artifacts, notes: flags.notes, ...authorityOf(flags) });
-  output(flags).result(made, () => describe(made));
+  const { devices: _devices, ...fleet } = await client.get<Preflight>(`${path`/releases/${id}/preflight`}?limit=1`);
+  output(flags).result({ ...made, preflight: fleet }, () => `${describe(made)}\n\n${inShort(fleet)}`);
+}
+
+/** What preflight found, in as many lines as there is something to say. */
+function inShort({ installable, risky, refused, reasons }: Omit<Preflight, "devices">): string {
+  const all = installable + risky + refused;
+  const head = all === 0 ? "no device has reported yet" : `${installable} of ${all} devices can install it, ${risky} perhaps, ${refused} not`;
+  return [head, ...reasons.map(({ devices, reason }) => `  ${devices}: ${reason}`)].join("\n");
 }
 
 async function list(flags: ClientFlags): Promise<void> {
@@ -127,11 +136,22 @@ async function preflight(id: string, flags: ClientFlags): Promise<void> {
       ...(result.barred === null ? [] : [["barred", { text: result.barred, tone: "bad" as const }] as const]),
     ]);
     const versions = table(
-      [{ title: "FROM" }, { title: "DEVICES", align: "right" }, { title: "CAN", align: "right" }, { title: "AS" }],
-      result.fromVersions.map((from) => [from.version, from.devices, from.installable, from.direction]),
+      [{ title: "FROM" }, { title: "DEVICES", align: "right" }, { title: "CAN", align: "right" }, { title: "AS" }, { title: "BUT", flexible: true }],
+      result.fromVersions.map((from) => [from.version, from.devices, from.installable, from.direction, from.obstacles.join("; ") || "-"]),
+    );
+    const hardware = table(
+      [{ title: "HARDWARE", flexible: true }, { title: "MODE" }, { title: "DEVICES", align: "right" }, { title: "BYTES", align: "right" }, { title: "ROOM", align: "right" }, { title: "WAY BACK" }],
+      result.hardware.map((kind) => [
+        `${kind.board} ${kind.revision}`,
+        kind.mode,
+        kind.devices,
+        kind.fits ? kind.size : { text: String(kind.size), tone: "bad" as const },
+        `<= ${kind.roomMax}`,
+        `${kind.revertWorks === null ? "may revert" : kind.revertWorks ? "reverts" : "no revert"}, ${kind.keepsRollbackImage ? "keeps the old image" : "keeps nothing"}`,
+      ]),
     );
     const reasons = result.reasons.length === 0 ? "" : `\n\n${table([{ title: "DEVICES", align: "right" }, { title: "BECAUSE" }], result.reasons.map(({ devices, reason }) => [devices, reason]))}`;
-    return `${head}\n\n${versions}${reasons}`;
+    return `${head}\n\n${versions}\n\n${hardware}${reasons}`;
   });
   process.exitCode = result.installable + result.risky > 0 ? exitCodes.done : exitCodes.failed;
 }
