@@ -14,6 +14,8 @@ interface Bench {
 
 /** Every benchmark by name. Each loads its own code when it runs. */
 const benches: Readonly<Record<string, Bench>> = {
+  virtual: { about: "virtual time against an empty heap loop, and updates with and without the bootloader's fast path", run: async (options) => (await import("./bench-virtual.ts")).run(options) },
+  ingest: { about: "reports into the durable log against a bare broker", run: async (options) => (await import("./bench-ingest.ts")).run(options) },
   mqtt: { about: "connect rate and reports of live devices against bare sockets", run: async (options) => (await import("./bench-mqtt.ts")).run(options) },
   memory: { about: "bytes of one live device against bare sockets and MQTT.js clients", run: async (options) => (await import("./bench-memory.ts")).run(options) },
   stats: {
