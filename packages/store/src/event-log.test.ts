@@ -150,6 +150,34 @@ describe("one writer (I9)", () => {
     await writer.close();
   });
 
+  it("verifies what was there when it began, while the writer goes on", async () => {
+    const writer = openEventLog(path);
+    writer.append(logEntry());
+    await writer.durable();
+    const reader = openEventLog(path, {
+      readOnly: true,
+      openDatabase(file, options) {
+        const database = openSqlite(file, options);
+        const prepare = (sql: string): ReturnType<Sqlite["prepare"]> => {
+          const statement = database.prepare(sql);
+          const all: typeof statement.all = (...values) => {
+            if (sql.startsWith("select * from entry") && writer.length === 1) {
+              writer.append(logEntry());
+              void writer.close(); // commits in this turn, between the head record and the entries
+            }
+            return statement.all(...values);
+          };
+          return { ...statement, all };
+        };
+        return { ...database, prepare };
+      },
+    });
+    expect(reader.verify()).toEqual({ ok: true, entries: 1 });
+    expect(writer.length).toBe(2);
+    expect(reader.verify()).toEqual({ ok: true, entries: 2 });
+    await reader.close();
+  });
+
   it("fences a writer whose lock was taken away", async () => {
     const old = openEventLog(path);
     old.append(logEntry({ body: "by the old one" }));

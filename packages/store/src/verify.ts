@@ -23,7 +23,12 @@ export function verifyChain(
   const page = database.prepare("select * from entry where sequence > ? order by sequence limit ?");
   let sequence = 0;
   let link = genesis;
+  const reads = writer.length === undefined;
   try {
+    if (reads) {
+      // A writer beside us goes on: the head record and the entries must be of the same moment.
+      database.exec("begin");
+    }
     const end = writer.length ?? readHead(database).sequence;
     const endLink = writer.link ?? readHead(database).link;
     for (let from: number | bigint = Number.MIN_SAFE_INTEGER; ; ) {
@@ -53,6 +58,18 @@ export function verifyChain(
     return { ok: true, entries: sequence };
   } catch (error) {
     return { ok: false, brokenAt: sequence + 1, reason: `cannot be read: ${(error as Error).message}` };
+  } finally {
+    if (reads) {
+      endReading(database);
+    }
+  }
+}
+
+function endReading(database: Sqlite): void {
+  try {
+    database.exec("commit");
+  } catch {
+    // It never began: the file cannot be read, which is the result already.
   }
 }
 
