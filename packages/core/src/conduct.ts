@@ -4,7 +4,7 @@ import { type Assignment, settled } from "./assignment.ts";
 import type { Authority, Decision, RolloutCommand } from "./decision.ts";
 import { CoalmineError, invariant, unreachable } from "./error.ts";
 import type { Judge, Judgement, Verdict } from "./verdict.ts";
-import { deadlineOf, indexOf, isActive, move, overdueAt, type Rollout, type StageState, takeBack, watch } from "./rollout.ts";
+import { deadlineOf, indexOf, isActive, listenedSince, move, overdueAt, type Rollout, sortReady, type StageState, takeBack, watch } from "./rollout.ts";
 import { take } from "./pace.ts";
 import { type Instant, formatDuration, since } from "./time.ts";
 
@@ -153,13 +153,17 @@ export function decide(rollout: Rollout, judge: Judge, now: Instant, options: { 
 
 function expire(rollout: Rollout, now: Instant, record: (decision: Decision) => void): void {
   const index = indexOf(rollout);
+  const due: number[] = [];
   while (index.deadlines.first <= now) {
-    const due = index.deadlines.first;
+    const at = index.deadlines.first;
     const position = index.deadlines.pop() as number;
-    if (index.scheduled[position] !== due) {
-      continue; // an older entry of a member that is watched anew
+    if (index.scheduled[position] === at) { // else an older entry of a member that is watched anew
+      index.scheduled[position] = Number.POSITIVE_INFINITY;
+      due.push(position);
     }
-    index.scheduled[position] = Number.POSITIVE_INFINITY;
+  }
+  // In the order of the members: look-ups that a restart built anew hold what is due in another one.
+  for (const position of due.sort((a, b) => a - b)) {
     const member = rollout.members[position] as Assignment;
     if (deadlineOf(rollout, member) > now) {
       watch(rollout, index, position);
@@ -190,7 +194,7 @@ export function judgementOf(rollout: Rollout, judge: Judge, now: Instant): Judge
   return judge.judge(rollout.evidence, {
     now,
     stage: Math.max(0, rollout.stage),
-    openedAt: stage.openedAt ?? now,
+    openedAt: stage.openedAt === null ? now : listenedSince(rollout, stage.openedAt),
     size: stage.size,
     settled: settledOf(stage),
     soakMin: rollout.soakMin,
@@ -204,7 +208,7 @@ export function judgementOf(rollout: Rollout, judge: Judge, now: Instant): Judge
 
 function judgeStage(rollout: Rollout, judge: Judge, now: Instant, record: (decision: Decision) => void): void {
   const stage = rollout.stages[rollout.stage] as StageState;
-  const openedAt = stage.openedAt as Instant;
+  const openedAt = listenedSince(rollout, stage.openedAt as Instant);
   const settledCount = settledOf(stage);
   const judgement = judgementOf(rollout, judge, now);
   if (judgement.verdict.kind === "fail") {
@@ -244,7 +248,7 @@ function openReasons(rollout: Rollout, stage: StageState, judgement: Judgement, 
       missing.push(`${needed - settledCount} of ${stage.size} devices still under way`);
     }
   }
-  const elapsed = since(now, stage.openedAt as Instant);
+  const elapsed = since(now, listenedSince(rollout, stage.openedAt as Instant));
   if (elapsed < rollout.soakMin) {
     missing.push(`soak ${formatDuration(elapsed)} of ${formatDuration(rollout.soakMin)}`);
   }
@@ -273,6 +277,7 @@ function closeStage(rollout: Rollout, judgement: Judgement, record: (decision: D
 
 function offer(rollout: Rollout, now: Instant, record: (decision: Decision) => void): void {
   const index = indexOf(rollout);
+  sortReady(index);
   let kept = 0;
   for (let i = 0; i < index.ready.length; i += 1) {
     const position = index.ready[i] as number;

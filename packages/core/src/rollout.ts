@@ -57,17 +57,27 @@ export interface Rollout {
   revision: number;
   /** Gates that an operator overrode when resuming a halted rollout (R32). */
   overrides: readonly string[];
+  /** When nobody listened, oldest first: what was not heard then is not silence, and no time of soak. */
+  absences: readonly Absence[];
   /** The judge's state; plain data. */
   readonly evidence: unknown;
   index: Index | undefined;
 }
 
+/** The orchestrator did not run: the last thing it heard, and when it listened again. */
+export interface Absence {
+  readonly from: Instant;
+  readonly until: Instant;
+}
+
 /** Look-ups that follow from the members. */
 export interface Index {
   readonly byDevice: Map<DeviceId, number>;
-  /** Member indexes that wait for their offer, in stage order, and were heard lately. */
+  /** Member indexes that wait for their offer, and were heard lately; sorted before they are read. */
   readonly ready: number[];
   readonly queued: Set<number>;
+  /** `ready` is sorted. */
+  inOrder: boolean;
   /** (deadline, member) pairs; an entry may be early, never late. Only the one that `scheduled` names counts. */
   readonly deadlines: TimeHeap<number>;
   readonly scheduled: number[];
@@ -124,6 +134,7 @@ export function beginRollout(decision: Extract<Decision, { type: "rollout-starte
     haltedBy: null,
     revision: 1,
     overrides: [],
+    absences: [],
     evidence: judge.init(plan, members, { at, seed: `${decision.release}:${decision.seed}` }),
     index: undefined,
   };
@@ -151,15 +162,40 @@ function newAssignment(member: Member, at: Instant): Assignment {
   };
 }
 
+/** When `delay` of listening has passed since `from`: time in which nobody listened comes on top. */
+function listenedAt(rollout: Rollout, from: Instant, delay: Millis): Instant {
+  let at = after(from, delay);
+  if (rollout.absences.length > 0 && (rollout.absences.at(-1) as Absence).until > from) {
+    for (const absence of rollout.absences) {
+      const began = Math.max(absence.from, from);
+      if (absence.until > began && began < at) {
+        at = after(at, (absence.until - began) as Millis);
+      }
+    }
+  }
+  return at;
+}
+
+/** `from`, later by the time in which nobody listened since: what `now` is to be measured from. */
+export function listenedSince(rollout: Rollout, from: Instant): Instant {
+  const deaf = rollout.absences.reduce((sum, absence) => sum + Math.max(0, absence.until - Math.max(absence.from, from)), 0);
+  return after(from, deaf as Millis);
+}
+
+/** Notes that nobody listened from `from` to `until`. */
+export function noteAbsence(rollout: Rollout, absence: Absence): void {
+  rollout.absences = [...rollout.absences, absence];
+}
+
 /** When a silent member becomes overdue (R26; evidence.md 3.4). */
 export function overdueAt(rollout: Rollout, member: Assignment): Instant {
   const { floor, intervals } = rollout.plan.silence;
-  return after(member.heardAt, Math.max(floor, intervals * member.interval) as Millis);
+  return listenedAt(rollout, member.heardAt, Math.max(floor, intervals * member.interval) as Millis);
 }
 
 /** When an update that began with the offer must have confirmed. */
 export function updateDueAt(rollout: Rollout, member: Assignment, from: Instant): Instant {
-  return after(from, (rollout.plan.updateDeadline + rollout.plan.silence.intervals * member.interval) as Millis);
+  return listenedAt(rollout, from, (rollout.plan.updateDeadline + rollout.plan.silence.intervals * member.interval) as Millis);
 }
 
 /** A member's own soak: the plan's minimum, and enough of its own duty cycles (R21). */
@@ -198,7 +234,7 @@ export function deadlineOf(rollout: Rollout, member: Assignment): number {
 /** The derived look-ups, built when first needed. */
 export function indexOf(rollout: Rollout): Index {
   if (rollout.index === undefined) {
-    const index: Index = { byDevice: new Map(), ready: [], queued: new Set(), deadlines: new TimeHeap(), scheduled: [], dirty: true };
+    const index: Index = { byDevice: new Map(), ready: [], queued: new Set(), inOrder: true, deadlines: new TimeHeap(), scheduled: [], dirty: true };
     rollout.index = index;
     for (const [position, member] of rollout.members.entries()) {
       index.byDevice.set(member.device, position);
@@ -208,12 +244,25 @@ export function indexOf(rollout: Rollout): Index {
   return rollout.index;
 }
 
+function enqueue(index: Index, position: number): void {
+  index.queued.add(position);
+  index.inOrder &&= position >= (index.ready.at(-1) ?? 0);
+  index.ready.push(position);
+}
+
+/** Brings the queue into the order of the members: who comes first must not depend on when this process was started. */
+export function sortReady(index: Index): void {
+  if (!index.inOrder) {
+    index.ready.sort((a, b) => a - b);
+    index.inOrder = true;
+  }
+}
+
 /** Puts a member where its state wants it: in the queue for an offer, under its deadline. */
 export function watch(rollout: Rollout, index: Index, position: number): void {
   const member = rollout.members[position] as Assignment;
   if (member.state === "planned" && member.stage <= rollout.stage && !index.queued.has(position)) {
-    index.queued.add(position);
-    index.ready.push(position);
+    enqueue(index, position);
   }
   const deadline = deadlineOf(rollout, member);
   if (deadline < (index.scheduled[position] ?? Number.POSITIVE_INFINITY)) {
@@ -340,9 +389,10 @@ export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: S
   }
   const barred = rollout.status === "halted";
   switch (what.kind) {
-    case "heard":
+    case "heard": {
+      const sooner = what.interval < member.interval;
       member.interval = what.interval;
-      if (member.silent) {
+      if (member.silent || sooner) {
         member.silent = false;
         watch(rollout, index, position);
       }
@@ -350,22 +400,24 @@ export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: S
       if (what.onRelease) {
         runsRelease(rollout, judge, member, what.confirmed, barred, at);
       } else {
-        runsOther(rollout, judge, member, at);
+        runsOther(rollout, judge, member, barred, at);
       }
       watchAgain(rollout, index, position);
       break;
+    }
     case "progress":
       if (what.state === "testing") {
         runsRelease(rollout, judge, member, false, barred, at);
       } else if (member.offer !== 0 && (underway.has(member.state) || member.state === "deferred" || member.state === "missing" || member.state === "planned")) {
-        // After a halt a device may have been past the point of return before its cancel arrived.
-        if (rank(what.state) > rank(member.state) && (what.state === "applying" || member.state !== "planned")) {
+        // After a halt a device may have been past the point of return before its cancel arrived, but nothing begins anew.
+        const takenBack = member.state === "planned" || (barred && member.state === "missing");
+        if (rank(what.state) > rank(member.state) && (what.state === "applying" || !takenBack)) {
           move(rollout, judge, member, what.state, at, "");
         }
       }
       break;
     case "deferred":
-      if (underway.has(member.state) || member.state === "missing") {
+      if (underway.has(member.state) || (member.state === "missing" && !barred)) {
         move(rollout, judge, member, "deferred", at, what.reason);
       }
       break;
@@ -420,7 +472,7 @@ function runsRelease(rollout: Rollout, judge: Judge, member: Assignment, confirm
   }
 }
 
-function runsOther(rollout: Rollout, judge: Judge, member: Assignment, at: Instant): void {
+function runsOther(rollout: Rollout, judge: Judge, member: Assignment, barred: boolean, at: Instant): void {
   switch (member.state) {
     case "testing":
     case "confirmed":
@@ -431,8 +483,8 @@ function runsOther(rollout: Rollout, judge: Judge, member: Assignment, at: Insta
       break;
     case "missing":
       if (member.startedAt === null) {
-        // It never began: back to where it can be offered, or is still underway.
-        move(rollout, judge, member, member.offer === 0 ? "planned" : "offered", at, "");
+        // It never began: back to where it can be offered, or is still underway. A halt takes its offer back (R30).
+        move(rollout, judge, member, member.offer === 0 || barred ? "planned" : "offered", at, barred ? "halted" : "");
       } else if (member.confirmedAt === null) {
         move(rollout, judge, member, "applying", at, "");
       } else {
@@ -448,8 +500,7 @@ function runsOther(rollout: Rollout, judge: Judge, member: Assignment, at: Insta
 function watchAgain(rollout: Rollout, index: Index, position: number): void {
   const member = rollout.members[position] as Assignment;
   if (member.state === "planned" && member.stage <= rollout.stage && !index.queued.has(position)) {
-    index.queued.add(position);
-    index.ready.push(position);
+    enqueue(index, position);
   }
 }
 

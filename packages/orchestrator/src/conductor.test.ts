@@ -184,7 +184,7 @@ describe("restart", () => {
     for (const entry of entries) {
       again.fold(entry);
     }
-    const resent = again.outstanding().map((effect) => (effect.kind === "send" && effect.command.kind === "offer" ? effect.command.offer : undefined));
+    const resent = again.outstanding().flatMap((effect) => (effect.kind === "send" && effect.command.kind === "offer" ? [effect.command.offer] : []));
     expect(new Set(resent)).toEqual(new Set(offers));
     expect(resent).toHaveLength(offers.length);
   });

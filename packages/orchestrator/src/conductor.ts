@@ -7,6 +7,7 @@
 // I5. A restart folds the log and decides nothing again.
 import {
   apply,
+  type Assignment,
   beginRollout,
   CoalmineError,
   command as orderRollout,
@@ -17,12 +18,14 @@ import {
   isActive,
   type Judge,
   memberOf,
+  noteAbsence,
   type ReleaseId,
   type Rollout,
   type RolloutCommand,
   type RolloutId,
   settled,
   signal,
+  underway,
 } from "@coalmine/core";
 import { decodeReport, type Report } from "@coalmine/protocol";
 import { type Effect, mayDownload, offerCommand } from "./dispatch.ts";
@@ -149,7 +152,7 @@ export class Conductor {
 
   /** Records a change an operator asked for; the caller has checked it against the state. */
   change(change: Change, at: Instant): Outcome {
-    this.#foldChange(change);
+    this.#foldChange(change, at);
     return { entries: [recordEntry(change, at)], effects: [] };
   }
 
@@ -214,20 +217,39 @@ export class Conductor {
   }
 
   /**
-   * What may have been lost with the process: offers nobody has answered, and cancels of stopped rollouts. Sending
-   * them again is harmless (I2).
+   * Notes that this process listens again after `heardUntil`, when rollouts are under way. Call it after folding and
+   * before anything else: otherwise the devices would be blamed for a silence that was ours.
    */
-  outstanding(): Effect[] {
+  restart(heardUntil: Instant, at: Instant): Outcome {
+    if (at <= heardUntil || ![...this.state.rollouts.values()].some(isActive)) {
+      return { entries: [], effects: [] };
+    }
+    return this.change({ type: "restarted", heardUntil, authority: { by: "coalmine", reason: "started again with rollouts under way" } }, at);
+  }
+
+  /**
+   * What may have been lost with the process. Sending it again is harmless (I2): offers nobody has answered, cancels of
+   * stopped rollouts, kept offers of members that ended after `recently`. Who is under way is asked where it stands:
+   * a broker that was not read may have dropped reports.
+   */
+  outstanding(recently: number = Number.NEGATIVE_INFINITY): Effect[] {
     const effects: Effect[] = [];
     for (const rollout of this.state.rollouts.values()) {
       for (const member of rollout.members) {
-        if (member.offer === 0) {
-          continue;
+        if (member.offer === 0 || (this.state.active.get(member.device) ?? rollout.id) !== rollout.id) {
+          continue; // never offered, or another rollout has the device by now
         }
-        if (isActive(rollout) && member.state === "offered") {
+        const stays = rollout.status === "running" || rollout.status === "held";
+        const unbegun = member.startedAt === null && (member.state === "offered" || member.state === "missing");
+        if (stays && unbegun) {
           effects.push(...this.#offer(rollout, member.device));
-        } else if (member.state === "planned" && (rollout.status === "halted" || rollout.status === "aborted")) {
-          effects.push(...cancel(member.device, member.offer));
+        } else if (!stays && (isActive(rollout) || Math.max(member.since, rollout.endedAt ?? 0) >= recently)) {
+          effects.push(...takenBack(member));
+        } else if (stays && !underway.has(member.state) && member.state !== "deferred" && member.since >= recently) {
+          effects.push({ kind: "clear", device: member.device });
+        }
+        if (isActive(rollout) && underway.has(member.state)) {
+          effects.push({ kind: "send", device: member.device, command: { kind: "identify" } });
         }
       }
     }
@@ -280,6 +302,9 @@ export class Conductor {
         effects.push({ kind: "clear", device: id });
       }
     }
+    if (rollout.status === "halted" && member.state === "planned" && member.offer !== 0 && (before === "missing" || report.body.kind === "progress")) {
+      effects.push(...cancel(id, member.offer)); // it was not there when its offer was taken back
+    }
     // A member that waits for its offer may get it now that it was heard.
     return dirty || member.state === "planned" ? rollout : undefined;
   }
@@ -295,11 +320,20 @@ export class Conductor {
         case "offered":
           outcome.effects.push(...this.#offer(rollout, decision.device));
           break;
+        case "moved": {
+          const member = memberOf(rollout, decision.device);
+          // Who is missing keeps its offer: it may be on its way all the same.
+          if (member !== undefined && member.offer !== 0 && decision.state !== "missing") {
+            outcome.effects.push(...takenBack(member));
+          }
+          break;
+        }
+        case "completed":
         case "halted":
         case "aborted":
           for (const member of rollout.members) {
-            if (member.state === "planned" && member.offer !== 0) {
-              outcome.effects.push(...cancel(member.device, member.offer));
+            if (member.offer !== 0 && (member.state === "planned" || member.state === "missing" || underway.has(member.state))) {
+              outcome.effects.push(...takenBack(member));
             }
           }
           if (decision.type === "halted" && decision.gate !== "operator") {
@@ -333,7 +367,8 @@ export class Conductor {
       case "release-created":
       case "release-barred":
       case "release-unbarred":
-        this.#foldChange(record);
+      case "restarted":
+        this.#foldChange(record, at);
         break;
       default:
         this.#foldDecision(record, at);
@@ -366,7 +401,7 @@ export class Conductor {
     }
   }
 
-  #foldChange(change: Change): void {
+  #foldChange(change: Change, at: Instant): void {
     const { state } = this;
     switch (change.type) {
       case "device-tagged": {
@@ -403,6 +438,13 @@ export class Conductor {
         }
         break;
       }
+      case "restarted":
+        for (const rollout of state.rollouts.values()) {
+          if (isActive(rollout)) {
+            noteAbsence(rollout, { from: change.heardUntil, until: at });
+          }
+        }
+        break;
     }
   }
 }
@@ -412,6 +454,11 @@ function cancel(device: DeviceId, offer: number): Effect[] {
     { kind: "clear", device },
     { kind: "send", device, command: { kind: "cancel", offer } },
   ];
+}
+
+/** Takes back the offer of a member; one that is past its reboot only loses the copy that the broker keeps. */
+function takenBack(member: Assignment): Effect[] {
+  return member.startedAt === null ? cancel(member.device, member.offer) : [{ kind: "clear", device: member.device }];
 }
 
 function quarantine(device: DeviceRecord, release: string): void {

@@ -39,7 +39,9 @@ export type Change =
     }
   /** Barred: never offered again by itself (R36). Lifted only by name and reason. */
   | { readonly type: "release-barred"; readonly release: ReleaseId; readonly authority: Authority }
-  | { readonly type: "release-unbarred"; readonly release: ReleaseId; readonly authority: Authority };
+  | { readonly type: "release-unbarred"; readonly release: ReleaseId; readonly authority: Authority }
+  /** The orchestrator runs again, with rollouts under way. Nobody listened since `heardUntil`: that is no silence of the devices. */
+  | { readonly type: "restarted"; readonly heardUntil: Instant; readonly authority: Authority };
 
 /** A line that goes into the audit: everything but reports. */
 export type AuditRecord = Decision | Change;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The driver around the conductor: it records, then acts. The only place that waits for storage.
-import { type Authority, CoalmineError, type DeviceId, type Judge, type RolloutCommand, type RolloutId, rolloutId } from "@coalmine/core";
+import { type Authority, CoalmineError, type DeviceId, type Instant, type Judge, type RolloutCommand, type RolloutId, rolloutId } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import type { BlockAnswer, BlockRequest } from "@coalmine/protocol";
 import { Conductor, type Outcome } from "./conductor.ts";
@@ -36,25 +36,33 @@ export interface HostOptions {
   readonly watch?: (outcome: Outcome, first: number) => void;
 }
 
+/** A link sends what it is given within seconds, and nothing is decided while it cannot: what is older has left. */
+const sentWithinMs = 3_600_000;
+
 /** The orchestrator as a running thing: conductor, log, artifacts and links. */
 export class Host implements LinkHost {
   readonly conductor: Conductor;
   readonly #options: HostOptions;
   readonly #links = new Map<Door, Link>();
   #snapshotAt: number;
+  /** Time of the newest entry that an earlier process wrote. */
+  readonly #heardUntil: Instant;
   #failed: CoalmineError | undefined;
+  /** Questions that came up before there was a link to ask through. */
+  #unasked: Effect[] = [];
   /** Effects of one device leave in the order they were decided. */
   readonly #sending = new Map<DeviceId, Promise<void>>();
 
-  private constructor(options: HostOptions, conductor: Conductor, snapshotAt: number) {
+  private constructor(options: HostOptions, conductor: Conductor, at: { readonly snapshotAt: number; readonly heardUntil: Instant | undefined }) {
     this.#options = options;
     this.conductor = conductor;
-    this.#snapshotAt = snapshotAt;
+    this.#snapshotAt = at.snapshotAt;
+    this.#heardUntil = at.heardUntil ?? options.clock.now();
   }
 
   /** Folds the log from its newest usable snapshot (I5). Attach links, then call `resume`. */
   static open(options: HostOptions): Host {
-    const { log, judge } = options;
+    const { log, judge, clock } = options;
     const snapshot = log.loadSnapshot();
     let conductor = new Conductor(judge);
     let from = 0;
@@ -66,10 +74,20 @@ export class Host implements LinkHost {
         options.warn?.(`snapshot at ${snapshot.sequence} is not usable (${(error as Error).message}); reading the log from its start`);
       }
     }
-    for (const entry of log.read(from)) {
-      conductor.fold(entry);
+    let heardUntil: Instant | undefined;
+    for (const entry of log.read(Math.min(from, Math.max(0, log.length - 1)))) {
+      if (entry.sequence > from) {
+        conductor.fold(entry);
+      }
+      heardUntil = entry.at;
     }
-    return new Host(options, conductor, from);
+    if (heardUntil !== undefined) {
+      // Durable together with the first report or decision that builds on it.
+      for (const entry of conductor.restart(heardUntil, clock.now()).entries) {
+        log.append(entry);
+      }
+    }
+    return new Host(options, conductor, { snapshotAt: from, heardUntil });
   }
 
   /** Adds a door. Commands for devices that came through it leave by it. */
@@ -79,7 +97,9 @@ export class Host implements LinkHost {
 
   /** Sends again what a crash may have swallowed: harmless to devices that have it (I2). */
   async resume(): Promise<void> {
-    await this.#carryOut({ entries: [], effects: this.conductor.outstanding() });
+    const effects = [...this.conductor.outstanding(this.#heardUntil - sentWithinMs), ...this.#unasked];
+    this.#unasked = [];
+    await this.#carryOut({ entries: [], effects });
   }
 
   /** True once storage failed: nothing is acknowledged any more, and why. */
@@ -194,6 +214,13 @@ export class Host implements LinkHost {
   }
 
   #send(effect: Effect): void {
+    if (this.#links.size === 0) {
+      // A broker hands over what it kept before its link is attached. `resume` finds the rest by itself.
+      if (effect.kind === "send" && effect.command.kind === "identify") {
+        this.#unasked.push(effect);
+      }
+      return;
+    }
     const door = this.conductor.state.devices.get(effect.device)?.door;
     const link = door === undefined ? undefined : this.#links.get(door);
     if (link === undefined) {

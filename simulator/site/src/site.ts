@@ -131,10 +131,13 @@ export class VirtualSite {
   /** It starts again from its log alone, and sends again what nobody answered. */
   restart(): void {
     this.conductor = new Conductor(this.#options.judge);
+    let heardUntil = this.now;
     for (const entry of this.log.read(0)) {
       this.conductor.fold(entry);
+      heardUntil = entry.at;
     }
     this.#down = false;
+    this.carryOut(this.conductor.restart(heardUntil, this.now));
     this.carryOut({ entries: [], effects: this.conductor.outstanding() });
     const waiting = this.#waiting;
     this.#waiting = [];
