@@ -131,7 +131,7 @@ export class Uploads {
     }
     const grown = new Uint8Array(Math.min(this.#limits.uploadBytes, Math.max(firstBytes, upload.bytes.length * 2, end)));
     const more = grown.length - upload.bytes.length;
-    for (const other of [...(this.#keysOf.get(upload.device) ?? [])]) {
+    for (const other of this.#keysOf.get(upload.device) ?? []) {
       if (other !== key && this.#bytesOf(upload.device) + more > this.#limits.uploadBytes) {
         this.#drop(other);
       }

@@ -43,7 +43,7 @@ describe("a datagram", () => {
 
   test("that is short or of another version is ignored without an answer", () => {
     for (const bytes of ["", "40", "400100", "00010001", "80010001", "c0010001"]) {
-      expect(parseMessage(hex(bytes)).kind, bytes).toBe("ignored");
+      expect({ bytes, kind: parseMessage(hex(bytes)).kind }).toEqual({ bytes, kind: "ignored" });
     }
   });
 

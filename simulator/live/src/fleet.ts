@@ -8,12 +8,13 @@ import type { BlockAnswer, Command, Report } from "@coalmine/protocol";
 import { type MessageKind, type Network, World, type WorldHandler } from "@coalmine/world";
 import { brokerAddress, type BrokerAddress, resolved } from "./address.ts";
 import type { AcceleratedClock } from "./clock.ts";
+import { CoapSessions } from "./coap-sessions.ts";
 import { Connection, Phase } from "./connection.ts";
 import { type SessionListener, Sessions } from "./sessions.ts";
 import { type LiveStats, newStats } from "./stats.ts";
 
 export interface LiveFleetOptions<B> {
-  /** `mqtt://HOST:PORT` */
+  /** `mqtt://HOST:PORT` or `coap://HOST:PORT` */
   readonly connect: string;
   readonly boards: readonly B[];
   readonly idOf: (board: B) => DeviceId;
@@ -26,11 +27,17 @@ export interface LiveFleetOptions<B> {
    * Retransmissions of reports are part of the delay it draws; a lost block request is lost.
    */
   readonly network?: Pick<Network, "arrivals"> | undefined;
+  /** CoAP: share of the datagrams that get lost, in each direction; they are sent again. */
+  readonly loss?: number;
+  /** CoAP: devices that are not to be reached between their reports, and ask for commands after each. */
+  readonly polls?: (board: B) => boolean;
+  /** CoAP: the secret a device signs with; none on a host without secrets. */
+  readonly secretOf?: (device: DeviceId) => Uint8Array;
   /** MQTT keep-alive in real seconds. */
   readonly keepalive?: number;
-  /** Sockets that may be on their way up at once. */
+  /** Sockets that may be on their way up at once; over CoAP, requests on their way. */
   readonly connectWindow?: number;
-  /** A connection whose oldest report has no PUBACK for so many real seconds is replaced. */
+  /** A connection whose oldest report has no PUBACK for so many real seconds is replaced; over CoAP, the request is sent again. */
   readonly ackTimeout?: number;
   /**
    * Device milliseconds that the oldest report or block request in flight may be behind before device time waits for it. Only for a
@@ -60,7 +67,7 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
   readonly stats: LiveStats;
   readonly connections: readonly Connection<B>[];
   readonly #options: LiveFleetOptions<B>;
-  readonly #sessions: Sessions<B>;
+  readonly #sessions: Pick<Sessions<B>, "start" | "oldestInFlight" | "post" | "ask" | "close">;
   /** Device time: the devices' timers, and messages under way. */
   readonly #world: World<Delayed<B>>;
   #timer: NodeJS.Timeout | undefined;
@@ -75,19 +82,18 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
     this.connections = options.boards.map((board, index) => new Connection(index, options.idOf(board), board));
     this.stats = newStats(this.connections.length);
     this.#world = new World({ start: clock.now(), timers: this.connections.length });
-    this.#sessions = new Sessions(
-      {
-        address,
-        seed: options.seed,
-        keepalive: options.keepalive ?? 60,
-        connectWindow: options.connectWindow ?? 128,
-        ackTimeout: options.ackTimeout ?? 30,
-        now: () => clock.now(),
-      },
-      this.connections,
-      this.stats,
-      this,
-    );
+    const { seed } = options;
+    const connectWindow = options.connectWindow ?? 128;
+    const now = (): number => clock.now();
+    this.#sessions =
+      address.transport === "mqtt"
+        ? new Sessions({ address, seed, keepalive: options.keepalive ?? 60, connectWindow, ackTimeout: options.ackTimeout ?? 30, now }, this.connections, this.stats, this)
+        : new CoapSessions(
+            { address, seed, connectWindow, ackTimeout: options.ackTimeout ?? 0.5, loss: options.loss ?? 0, polls: options.polls ?? (() => false), secretOf: options.secretOf, now },
+            this.connections,
+            this.stats,
+            this,
+          );
     if (lagMax !== undefined) {
       clock.limitBy(() => this.#sessions.oldestInFlight + lagMax);
     }

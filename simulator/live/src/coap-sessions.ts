@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CoAP side of the devices: each behind a UDP socket of its own, because to the host an address and port is a peer.
+//
+// L2. A report leaves the outbox by its 2.04, or as the oldest of too many; a host that does not answer loses none.
+// L3. The link is up for a device from the answer to its registrations to a request that stays without an answer.
+// L4. At most `connectWindow` requests are on their way, so a herd never overflows the host's receive buffer.
+import { CoapClient } from "@coalmine/coap";
+import { type DeviceId, TimeHeap } from "@coalmine/core";
+import type { BlockRequest, Report } from "@coalmine/protocol";
+import { draw } from "@coalmine/world";
+import { createSocket, type Socket } from "node:dgram";
+import { isIPv6 } from "node:net";
+import type { BrokerAddress } from "./address.ts";
+import { backoff } from "./backoff.ts";
+import { CoapDevice, type CoapOwner, fetchOf } from "./coap-device.ts";
+import { type Connection, Phase } from "./connection.ts";
+import { InFlight, isPosted, post, posted, type Posted } from "./outbox.ts";
+import type { SessionListener } from "./sessions.ts";
+import type { LiveStats } from "./stats.ts";
+
+export interface CoapSessionOptions<B> {
+  readonly address: BrokerAddress;
+  readonly seed: number;
+  /** Requests that may be on their way at once. */
+  readonly connectWindow: number;
+  /** Real seconds before a request is sent again the first time (ACK_TIMEOUT). */
+  readonly ackTimeout: number;
+  /** Share of the datagrams that get lost, in each direction, drawn by device, direction and number. */
+  readonly loss: number;
+  /** Devices that are not to be reached between their reports: they ask for offers and commands after each. */
+  readonly polls: (board: B) => boolean;
+  readonly secretOf: ((device: DeviceId) => Uint8Array) | undefined;
+  /** Device time. */
+  readonly now: () => number;
+}
+
+/** Real milliseconds between two looks at what is due. */
+const lookEvery = 10;
+
+/** Real milliseconds after which nothing waits for an answer any more. */
+const patience = 5_000;
+
+/** Block requests that one device is remembered to wait for. */
+const fetchesMax = 64;
+
+/** A datagram of an artifact's block, with room to spare. */
+const socketBuffer = 65_536;
+
+export class CoapSessions<B> implements CoapOwner<B> {
+  readonly #options: CoapSessionOptions<B>;
+  readonly #stats: LiveStats;
+  readonly #listener: SessionListener<B>;
+  readonly #devices: readonly CoapDevice<B>[];
+  readonly #sockets: (Socket | null)[];
+  /** Devices with a request on its way. */
+  readonly #active = new Set<CoapDevice<B>>();
+  /** Devices with something to send, in turn. */
+  #queue: CoapDevice<B>[] = [];
+  #queueHead = 0;
+  readonly #queued = new Set<CoapDevice<B>>();
+  /** Devices that wait before they try again, by real time. */
+  readonly #retries = new TimeHeap<CoapDevice<B>>();
+  readonly #waiting = new Set<CoapDevice<B>>();
+  readonly #inFlight = new InFlight();
+  #looker: NodeJS.Timeout | undefined;
+  #closing = false;
+
+  constructor(options: CoapSessionOptions<B>, connections: readonly Connection<B>[], stats: LiveStats, listener: SessionListener<B>) {
+    this.#options = options;
+    this.#stats = stats;
+    this.#listener = listener;
+    this.#sockets = connections.map(() => null);
+    this.#devices = connections.map((connection) => this.#device(connection));
+  }
+
+  start(): void {
+    this.#looker = setInterval(() => this.#look(), lookEvery);
+    for (const device of this.#devices) {
+      this.#enqueue(device);
+    }
+    this.#fill();
+  }
+
+  /** Device time of the oldest report or request that is still without an answer; Infinity when there is none. */
+  get oldestInFlight(): number {
+    return this.#inFlight.oldest(performance.now() - patience)?.sentAt ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Sends a report when its turn comes. One that is on its way already is not, unless it is a `copy`. */
+  post(connection: Connection<B>, report: Report, copy: boolean): void {
+    if (!copy && connection.outbox !== null && isPosted(connection.outbox, report)) {
+      return;
+    }
+    this.#stats.reports += 1;
+    connection.outbox ??= [];
+    const item = posted(report);
+    if (connection.phase === Phase.up) {
+      this.#fly(item);
+    }
+    this.#stats.dropped += post(connection.outbox, item);
+    this.#enqueue(this.#devices[connection.index] as CoapDevice<B>);
+    this.#fill();
+  }
+
+  /** Fetches a piece of an artifact, if the link is up; one that got lost is the device's to ask for again. */
+  ask(connection: Connection<B>, request: BlockRequest): void {
+    if (connection.phase !== Phase.up) {
+      return;
+    }
+    const device = this.#devices[connection.index] as CoapDevice<B>;
+    const fetch = fetchOf(request, this.#options.now());
+    device.fetches.push(fetch);
+    if (device.fetches.length > fetchesMax) {
+      // Not the first: it is being fetched.
+      for (const dropped of device.fetches.splice(1, 1)) {
+        dropped.flying = false;
+      }
+    }
+    this.#inFlight.add(fetch);
+    this.#enqueue(device);
+    this.#fill();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearInterval(this.#looker);
+    for (const device of this.#devices) {
+      device.client.reset();
+    }
+    const open = this.#sockets.filter((socket) => socket !== null);
+    this.#sockets.fill(null);
+    await Promise.all(open.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))));
+  }
+
+  // What devices tell
+
+  registered({ connection }: CoapDevice<B>): void {
+    connection.phase = Phase.up;
+    connection.attempts = 0;
+    this.#stats.up += 1;
+    this.#stats.connects += 1;
+    for (const item of connection.outbox ?? []) {
+      this.#fly(item);
+    }
+    this.#listener.link(connection, true);
+    this.#listener.changed();
+  }
+
+  failed(device: CoapDevice<B>, reason: string, isRefused: boolean): void {
+    if (this.#closing) {
+      return;
+    }
+    const { connection } = device;
+    this.#active.delete(device);
+    this.#stats.trouble = reason;
+    this.#stats.refused += isRefused ? 1 : 0;
+    for (const item of connection.outbox ?? []) {
+      item.flying = false;
+    }
+    const wasUp = connection.phase === Phase.up;
+    connection.phase = Phase.idle;
+    device.restart();
+    connection.attempts += 1;
+    this.#later(device, backoff(this.#options.seed, connection.id, connection.attempts));
+    if (wasUp) {
+      this.#stats.up -= 1;
+      this.#stats.losses += 1;
+      this.#listener.link(connection, false);
+    }
+    this.#listener.changed();
+    this.#fill();
+  }
+
+  acknowledged({ connection }: CoapDevice<B>, item: Posted): void {
+    this.#stats.acknowledged += 1;
+    if (connection.outbox?.length === 0) {
+      connection.outbox = null;
+    }
+    this.#listener.acknowledged(connection, item.report);
+    this.#listener.changed();
+  }
+
+  refused({ connection }: CoapDevice<B>, item: Posted): void {
+    this.#stats.broken += 1;
+    this.#stats.trouble = `the host took report ${item.report.sequence} of boot ${item.report.boot} of ${connection.id} for garbage`;
+  }
+
+  command({ connection }: CoapDevice<B>, command: Parameters<SessionListener<B>["command"]>[1]): void {
+    this.#stats.commands += 1;
+    this.#listener.command(connection, command);
+  }
+
+  block({ connection }: CoapDevice<B>, answer: Parameters<SessionListener<B>["block"]>[1]): void {
+    this.#stats.blocks += 1;
+    this.#listener.block(connection, answer);
+  }
+
+  undecodable(): void {
+    this.#stats.undecodable += 1;
+  }
+
+  wait(device: CoapDevice<B>, seconds: number): void {
+    this.#active.delete(device);
+    this.#later(device, seconds * 1_000);
+    this.#fill();
+  }
+
+  over(device: CoapDevice<B>): void {
+    this.#active.delete(device);
+    if (device.hasWork) {
+      this.#enqueue(device);
+    }
+    this.#fill();
+  }
+
+  // Turns
+
+  #fly(item: Posted): void {
+    item.flying = true;
+    item.sentAt = this.#options.now();
+    item.writtenAt = performance.now();
+    this.#inFlight.add(item);
+  }
+
+  #later(device: CoapDevice<B>, delay: number): void {
+    this.#waiting.add(device);
+    this.#retries.push(performance.now() + delay, device);
+  }
+
+  #enqueue(device: CoapDevice<B>): void {
+    if (!this.#closing && !this.#active.has(device) && !this.#queued.has(device) && !this.#waiting.has(device)) {
+      this.#queued.add(device);
+      this.#queue.push(device);
+    }
+  }
+
+  #fill(): void {
+    while (!this.#closing && this.#active.size < this.#options.connectWindow && this.#queueHead < this.#queue.length) {
+      const device = this.#queue[this.#queueHead] as CoapDevice<B>;
+      this.#queueHead += 1;
+      this.#queued.delete(device);
+      if (device.hasWork && !device.client.isBusy) {
+        this.#active.add(device);
+        this.#open(device.connection);
+        device.next();
+      }
+    }
+    if (this.#queueHead > 1_024 && this.#queueHead * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#queueHead);
+      this.#queueHead = 0;
+    }
+  }
+
+  /** Sends again what is due, and lets those try again that waited. */
+  #look(): void {
+    for (const device of this.#active) {
+      const before = device.client.retransmitted;
+      device.client.run();
+      this.#stats.resent += device.client.retransmitted - before;
+    }
+    const now = performance.now();
+    while (this.#retries.first <= now) {
+      const device = this.#retries.pop() as CoapDevice<B>;
+      this.#waiting.delete(device);
+      this.#enqueue(device);
+    }
+    this.#fill();
+  }
+
+  // Sockets
+
+  #device(connection: Connection<B>): CoapDevice<B> {
+    const { seed, ackTimeout, secretOf } = this.#options;
+    const secret = secretOf?.(connection.id);
+    // Numbers a later run of this process does not use again.
+    let sequence = Date.now() * 1_000;
+    let drawn = 0;
+    let up = 0;
+    const client = new CoapClient({
+      identity: secret === undefined ? { device: connection.id } : { device: connection.id, secret, sequence: () => sequence++ },
+      send: (bytes) => {
+        up += 1;
+        if (!this.#isLost(connection, "datagram up", up)) {
+          this.#sockets[connection.index]?.send(bytes, this.#options.address.port, this.#options.address.host);
+        }
+      },
+      now_s: () => performance.now() / 1_000,
+      random: () => draw(seed, connection.id, "coap", (drawn += 1)),
+      times: { ackTimeout_s: ackTimeout },
+    });
+    return new CoapDevice({ connection, client, owner: this, polls: this.#options.polls(connection.board) });
+  }
+
+  #isLost(connection: Connection<B>, direction: string, number: number): boolean {
+    const { loss, seed } = this.#options;
+    return loss > 0 && draw(seed, connection.id, direction, number) < loss;
+  }
+
+  #open(connection: Connection<B>): void {
+    if (this.#sockets[connection.index] !== null) {
+      return;
+    }
+    const { host } = this.#options.address;
+    const family = isIPv6(host) ? 6 : 4;
+    const socket = createSocket({ type: family === 6 ? "udp6" : "udp4", lookup: (name, _options, done) => done(null, name, family), recvBufferSize: socketBuffer });
+    this.#sockets[connection.index] = socket;
+    let down = 0;
+    socket.on("message", (bytes) => {
+      down += 1;
+      if (!this.#isLost(connection, "datagram down", down)) {
+        this.#devices[connection.index]?.client.receive(bytes);
+      }
+    });
+    // A host that is not there: the retransmissions find out.
+    socket.on("error", (error) => {
+      this.#stats.trouble = error.message;
+    });
+    if (!connection.powered) {
+      connection.powered = true;
+      this.#listener.first(connection);
+    }
+  }
+}
