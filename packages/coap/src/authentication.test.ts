@@ -2,19 +2,21 @@
 // Devices that prove themselves by envelopes, over real sockets.
 import type { DeviceId } from "@coalmine/core";
 import { decodeCommand } from "@coalmine/protocol";
+import { FakeLinkHost } from "@coalmine/testkit";
 import { describe, expect, test } from "vitest";
 import { signRequest } from "./envelope.ts";
+import type { CoapLinkOptions } from "./link.ts";
 import { Code, formatMessage, type Message, parseMessage } from "./message.ts";
 import { OptionNumber, optionOf } from "./option.ts";
 import type { TestDevice } from "./testing/device.ts";
-import { cancel, coapSite, dev1, heartbeat, noise, offerOf, type Site } from "./testing/host.ts";
+import { cancel, dev1, heartbeat, noise, offerOf, openSite, type Site } from "./testing/host.ts";
 
 const secrets: Readonly<Record<string, Uint8Array>> = { "dev-1": noise(32, 11), "dev-2": noise(32, 22) };
 const secretOf = (device: DeviceId): Uint8Array | undefined => secrets[device];
 const report = { code: Code.post, path: [".r"], payload: heartbeat(0) };
 
-const secured = (options: Parameters<typeof coapSite>[0] = {}): Promise<Site> => coapSite({ secretOf, ...options });
-const joined = (site: Site, id = "dev-1"): Promise<TestDevice> => site.device({ id, secret: secrets[id] as Uint8Array });
+const secured = (options: Partial<CoapLinkOptions> = {}): Promise<Site<FakeLinkHost>> => openSite(new FakeLinkHost(), { secretOf, ...options });
+const joined = (site: Site<FakeLinkHost>, id = "dev-1"): Promise<TestDevice> => site.device({ id, secret: secrets[id] as Uint8Array });
 
 /** A signed POST of a heartbeat as raw bytes. */
 function signed(options: { readonly id: number; readonly device?: string; readonly secret?: Uint8Array; readonly sequence: number; readonly echo?: Uint8Array; readonly payload?: Uint8Array }): Message {

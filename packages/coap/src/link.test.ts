@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Link port over real sockets, with our own client and with raw datagrams.
 import { decodeCommand, decodeReport, encodeCommand, encodeReport } from "@coalmine/protocol";
+import { FakeLinkHost } from "@coalmine/testkit";
 import { describe, expect, test } from "vitest";
 import type { ClientAnswer } from "./client.ts";
-import { coapLink } from "./link.ts";
+import { coapLink, type CoapLinkOptions } from "./link.ts";
 import { Code, emptyMessage, formatMessage, type Message } from "./message.ts";
 import { ContentFormat, OptionNumber, optionOf, readBlock, readUint, writeBlock, writeUint } from "./option.ts";
 import { LwM2mResult, LwM2mState } from "./state.ts";
 import type { TestDevice } from "./testing/device.ts";
-import { cancel, coapSite, dev1, dev2, heartbeat, noise, offerOf } from "./testing/host.ts";
+import { cancel, dev1, dev2, heartbeat, noise, offerOf, openSite } from "./testing/host.ts";
+
+const coapSite = (options: Partial<CoapLinkOptions> = {}) => openSite(new FakeLinkHost(), options);
 
 const desired = { code: Code.get, path: [".u", "desired"] };
 const command = { code: Code.get, path: [".u", "command"] };

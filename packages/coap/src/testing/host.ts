@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { deviceId } from "@coalmine/core";
+import type { LinkHost } from "@coalmine/orchestrator";
 import { type Command, encodeReport, type Offer } from "@coalmine/protocol";
-import { FakeLinkHost } from "@coalmine/testkit";
 import { createHash } from "node:crypto";
 import { onTestFinished } from "vitest";
 import { type CoapLink, coapLink, type CoapLinkOptions } from "../link.ts";
@@ -48,16 +48,15 @@ export function heartbeat(sequence: number, metrics: Readonly<Record<string, num
   });
 }
 
-export interface Site {
-  readonly host: FakeLinkHost;
+export interface Site<H extends LinkHost> {
+  readonly host: H;
   readonly link: CoapLink;
   readonly failures: unknown[];
   readonly device: (options?: { readonly id?: string; readonly secret?: Uint8Array }) => Promise<TestDevice>;
 }
 
-/** A CoAP link over a fake host, closed with the test. */
-export async function coapSite(options: Partial<CoapLinkOptions> = {}): Promise<Site> {
-  const host = new FakeLinkHost();
+/** A CoAP link over a host, closed with the test. */
+export async function openSite<H extends LinkHost>(host: H, options: Partial<CoapLinkOptions> = {}): Promise<Site<H>> {
   const failures: unknown[] = [];
   const link = await coapLink({ port: 0, failed: (error) => failures.push(error), ...options }, host);
   onTestFinished(() => link.close());
