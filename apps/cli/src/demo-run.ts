@@ -147,7 +147,7 @@ class Demo {
     const view = new LiveView({
       elapsed: () => Milliseconds(site.clock.now() - scenarioStart),
       rollout: () => [...rollouts.values()].at(-1),
-      fleet: () => `connecting: ${site.live.stats.up} of ${devices} devices are up`,
+      fleet: () => (site.live.stats.up < devices ? `connecting: ${site.live.stats.up} of ${devices} devices are up` : `${devices} devices are up and report; the first rollout begins shortly`),
     });
     shown.view = view;
     const api = await serveApi(site).catch(async (error: unknown) => {
@@ -177,6 +177,7 @@ class Demo {
       const plan = planFromData(wanted.plan ?? this.#scenario.plan, "demo.yaml: plan");
       const { id } = await this.#site.run({ release: wanted.release, plan }, this.#seed, timeLimit);
       this.#rollouts.push(id as RolloutId);
+      this.view.keep();
     }
   }
 
@@ -282,12 +283,12 @@ function halt(report: RolloutReport): string {
     ["exposed", `${rollout.exposed} of ${rollout.population} devices`],
     ["crashes", report.crashes.length === 0 ? "none reported" : report.crashes.map((crash) => `${crash.count} x ${crash.reason} at ${crash.pc} on ${crash.devices.length} devices, build ${crash.buildId.slice(0, 12)}`).join("; ")],
   ]);
-  const gates = report.gates.map((gate) => [gate.gate, { text: gate.verdict, tone: toneOf(gate.verdict) }, gate.bound, gate.reason]);
-  const devices = report.devices.map((device) => [device.device, device.stratum, { text: device.state, tone: toneOf(device.state) }, device.running ?? "", device.said.at(-1) ?? device.reason]);
+  const gates = report.gates.map((gate) => [gate.gate, { text: gate.verdict, tone: toneOf(gate.verdict) }, gate.reason]);
+  const devices = report.devices.map((device) => [device.device, device.stratum.replaceAll("|", " "), { text: device.state, tone: toneOf(device.state) }, device.running ?? "", device.said.at(-1) ?? device.reason]);
   return [
     head,
     "",
-    table([{ title: "gate" }, { title: "verdict" }, { title: "bound" }, { title: "why", flexible: true }], gates),
+    table([{ title: "gate" }, { title: "verdict" }, { title: "why", flexible: true }], gates),
     "",
     table([{ title: "exposed device" }, { title: "stratum" }, { title: "state" }, { title: "runs" }, { title: "said", flexible: true }], devices),
   ].join("\n");

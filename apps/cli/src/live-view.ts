@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a person sees while rollouts run: a bar for each stage and the counts by state, redrawn in place on a terminal;
 // elsewhere a line now and then. Decisions are lines that stay.
-import { type AssignmentState, formatDuration, type Millis, type Rollout, stateCounts, variantKey } from "@coalmine/core";
+import { type AssignmentState, formatDuration, type Millis, type Rollout, type RolloutId, stateCounts, variantKey } from "@coalmine/core";
 import type { AuditRecord } from "@coalmine/orchestrator";
 import process from "node:process";
 import { styleText } from "node:util";
 import { bar } from "./output/progress.ts";
-import { printable } from "./output/text.ts";
+import { printable, terminalWidth, wrap } from "./output/text.ts";
 
 type Colour = "green" | "red" | "yellow" | "dim" | "bold";
 
@@ -33,6 +33,7 @@ export class LiveView {
   #timer: NodeJS.Timeout | undefined;
   #writtenAt = 0;
   #last = "";
+  #kept: RolloutId | undefined;
 
   constructor(source: ViewSource, stream: NodeJS.WriteStream = process.stderr) {
     this.#source = source;
@@ -40,12 +41,25 @@ export class LiveView {
     this.#timer = setInterval(() => this.#draw(), stream.isTTY ? redrawEvery : 1_000);
   }
 
-  /** A line that stays. */
+  /** A line that stays; on a terminal it is broken between words, and goes on below where it began. */
   line(text: string, colour?: Colour): void {
     this.#erase();
-    const clock = this.#styled("dim", stamp(this.#source.elapsed()));
-    this.#stream.write(`${clock}  ${colour === undefined ? printable(text) : this.#styled(colour, printable(text))}\n`);
+    const clock = stamp(this.#source.elapsed());
+    const [first = "", ...rest] = this.#stream.isTTY ? wrap(printable(text), terminalWidth(this.#stream) - clock.length - 3) : [printable(text)];
+    const shown = [`${this.#styled("dim", clock)}  ${this.#coloured(colour, first)}`, ...rest.map((more) => `${" ".repeat(clock.length + 2)}${this.#coloured(colour, more)}`)];
+    this.#stream.write(`${shown.join("\n")}\n`);
     this.#draw();
+  }
+
+  /** Leaves the moving part standing as it is, once its rollout is over; the next one is drawn below. */
+  keep(): void {
+    const rollout = this.#source.rollout();
+    if (!this.#stream.isTTY || rollout === undefined) {
+      return;
+    }
+    this.#erase();
+    this.#stream.write(`${this.#block(rollout).join("\n")}\n\n`);
+    this.#kept = rollout.id;
   }
 
   /** Takes the moving part away. */
@@ -69,6 +83,9 @@ export class LiveView {
     const rollout = this.#source.rollout();
     if (this.#stream.isTTY) {
       this.#erase();
+      if (rollout !== undefined && rollout.id === this.#kept) {
+        return;
+      }
       const lines = rollout === undefined ? [this.#source.fleet()] : this.#block(rollout);
       this.#stream.write(`${lines.join("\n")}\n`);
       this.#drawn = lines.length;
@@ -85,21 +102,26 @@ export class LiveView {
 
   #block(rollout: Rollout): string[] {
     const width = Math.max(...rollout.stages.map((stage) => stage.name.length));
+    const digits = String(Math.max(...rollout.stages.map((stage) => stage.size))).length;
     const lines = rollout.stages.map((stage, index) => {
       const of = (states: readonly AssignmentState[]): number => states.reduce((sum, state) => sum + stage.counts[state], 0);
       const there = of(good);
       const lost = of(bad);
       const word = index > rollout.stage ? this.#styled("dim", "closed") : this.#verdict(stage.verdict.kind, rollout.status === "halted" && index === rollout.stage);
       const drawn = lost > 0 ? this.#styled("red", bar(there + lost, stage.size)) : this.#styled("green", bar(there, stage.size));
-      return `  ${stage.name.padEnd(width)} ${drawn} ${String(there).padStart(4)}/${stage.size}  ${word}${lost === 0 ? "" : this.#styled("red", `  ${bad.flatMap((state) => (stage.counts[state] === 0 ? [] : [`${stage.counts[state]} ${state}`])).join(", ")}`)}`;
+      return `  ${stage.name.padEnd(width)} ${drawn} ${String(there).padStart(digits)}/${String(stage.size).padEnd(digits)}  ${word}${lost === 0 ? "" : this.#styled("red", `  ${bad.flatMap((state) => (stage.counts[state] === 0 ? [] : [`${stage.counts[state]} ${state}`])).join(", ")}`)}`;
     });
-    const columns = (this.#stream.columns ?? 80) - 1;
+    const columns = terminalWidth(this.#stream) - 1;
     const head = `${rollout.id}  release ${rollout.release}  ${rollout.status}  device time ${formatDuration(this.#source.elapsed())}`;
     return [this.#styled("bold", head.slice(0, columns)), ...lines, `  ${counts(rollout)}`.slice(0, columns)];
   }
 
   #verdict(kind: string, halted: boolean): string {
     return halted ? this.#styled("red", "halted") : kind === "pass" ? this.#styled("green", "pass") : kind === "fail" ? this.#styled("red", "fail") : "open";
+  }
+
+  #coloured(colour: Colour | undefined, text: string): string {
+    return colour === undefined ? text : this.#styled(colour, text);
   }
 
   #styled(colour: Colour, text: string): string {
@@ -127,7 +149,8 @@ export function decisionLine(record: AuditRecord, stageOf: (rollout: string, sta
     case "release-created":
       return { text: `release ${record.release} registered: ${record.artifacts.map((artifact) => `${variantKey(artifact.variant)} ${artifact.size} bytes`).join(", ")}` };
     case "release-barred":
-      return { text: `release ${record.release} barred: ${record.authority.reason}`, colour: "red" };
+      // The line before says the rest of the reason.
+      return { text: `release ${record.release} barred: ${record.authority.reason.split(": ", 1)[0]}`, colour: "red" };
     case "rollout-started":
       return { text: `${record.rollout}: release ${record.release} to ${record.members.length} devices, order drawn with seed ${record.seed}`, colour: "bold" };
     case "stage-opened": {
@@ -136,7 +159,8 @@ export function decisionLine(record: AuditRecord, stageOf: (rollout: string, sta
     }
     case "stage-closed": {
       const stage = stageOf(record.rollout, record.stage);
-      const gates = record.gates.map((gate) => `${gate.gate} ${gate.verdict}: ${gate.reason}`).join("; ");
+      // The first clause says what was seen; how sure that makes is in the report.
+      const gates = record.gates.map((gate) => `${gate.gate}${gate.verdict === "pass" ? "" : ` ${gate.verdict}`}: ${gate.reason.split("; ", 1)[0]}`).join("; ");
       return { text: `${record.rollout}: stage "${stage?.name}" ${record.verdict.kind} (${gates})`, colour: "green" };
     }
     case "moved":

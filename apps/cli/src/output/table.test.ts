@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { bar, progress } from "./progress.ts";
-import { table } from "./table.ts";
-import { displayWidth, printable, terminalWidth } from "./text.ts";
+import { facts, table } from "./table.ts";
+import { displayWidth, printable, terminalWidth, wrap } from "./text.ts";
 
 const columns = [{ title: "ID", flexible: true }, { title: "N", align: "right" as const }];
 
@@ -42,6 +42,20 @@ describe("output for people", () => {
       expect(displayWidth(drawn.replace("\r\u001b[2K", ""))).toBeLessThan(columns === 0 ? 80 : columns);
       expect(cleared).toBe("\r\u001b[2K");
     }
+  });
+
+  test("long lines break between words, and no word is lost", () => {
+    const text = "2 of 11 started updates failed (18.2 %, limit 0.5 %)";
+    expect(wrap(text, 20)).toEqual(["2 of 11 started", "updates failed (18.2", "%, limit 0.5 %)"]);
+    expect(wrap("short averyverylongword end", 8)).toEqual(["short", "averyverylongword", "end"]);
+    expect(wrap("", 8)).toEqual([""]);
+    expect(wrap(text, 7).join(" ")).toBe(text);
+  });
+
+  test("a long fact goes on below its value on a terminal, and stays one line elsewhere", () => {
+    const rows = [["why", "two of eleven updates failed"], ["n", 3]] as const;
+    expect(facts(rows, { width: 25 })).toBe("why  two of eleven\n     updates failed\nn    3");
+    expect(facts(rows)).toBe("why  two of eleven updates failed\nn    3");
   });
 
   test("a bar is never longer than its width, whatever the numbers", () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import process from "node:process";
-import { cut, displayWidth, printable, terminalWidth, tone, type Tone } from "./text.ts";
+import { cut, displayWidth, printable, terminalWidth, tone, type Tone, wrap } from "./text.ts";
 
 export interface Cell {
   readonly text: string;
@@ -37,14 +37,17 @@ export function table(columns: readonly Column[], rows: readonly (readonly (stri
   return [head, ...cells.map(line)].join("\n");
 }
 
-/** `name: value` lines, values aligned. */
-export function facts(rows: readonly (readonly [name: string, value: string | number | Cell])[]): string {
+/** Names and values, one pair a line, values aligned. On a terminal a long value goes on below where it began. */
+export function facts(rows: readonly (readonly [name: string, value: string | number | Cell])[], options: { readonly width?: number | undefined } = {}): string {
   const width = Math.max(...rows.map(([name]) => displayWidth(name)));
+  const available = options.width ?? (process.stdout.isTTY ? terminalWidth(process.stdout) : undefined);
   return rows
     .map(([name, value]) => {
       const cell: Cell = typeof value === "object" ? value : { text: String(value) };
       const text = printable(cell.text);
-      return `${tone("dim", name.padEnd(width))}  ${cell.tone === undefined ? text : tone(cell.tone, text)}`;
+      const lines = available === undefined ? [text] : wrap(text, Math.max(20, available - width - gap));
+      const shown = lines.map((line) => (cell.tone === undefined ? line : tone(cell.tone, line)));
+      return `${tone("dim", name.padEnd(width))}${" ".repeat(gap)}${shown.join(`\n${" ".repeat(width + gap)}`)}`;
     })
     .join("\n");
 }

@@ -39,6 +39,7 @@ export function toneOf(word: string): Tone {
     case "held":
     case "inconclusive":
     case "deferred":
+    case "quarantined":
       return "warn";
     default:
       return "strong";
@@ -78,4 +79,20 @@ export function cut(text: string, width: number): string {
     used = next;
   }
   return `${kept}…`;
+}
+
+/** Breaks text between words into lines of at most `width` columns; a longer word gets a line of its own. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (line !== "" && displayWidth(longer) > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = longer;
+    }
+  }
+  return [...lines, line];
 }
