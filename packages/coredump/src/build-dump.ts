@@ -3,15 +3,15 @@
 
 import { crc32 } from "./crc32.ts";
 
-export function u16(n: number): number[] {
+function u16(n: number): number[] {
   return [n & 0xff, (n >> 8) & 0xff];
 }
 
-export function u32(n: number): number[] {
+function u32(n: number): number[] {
   return [...u16(n & 0xffff), ...u16(n >>> 16)];
 }
 
-export const ascii = (text: string): number[] => [...text].map((c) => c.charCodeAt(0));
+const ascii = (text: string): number[] => [...text].map((c) => c.charCodeAt(0));
 
 export interface DumpParts {
   readonly version?: number;
@@ -28,7 +28,7 @@ export interface DumpParts {
 
 export const THREAD = 0x2000_0700;
 export const STACK = 0x2000_9000;
-export const STACK_BYTES = 256;
+const STACK_BYTES = 256;
 /** Where the exception frame lies in the default dump. */
 export const FRAME = STACK + 64;
 

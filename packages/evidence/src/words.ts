@@ -6,7 +6,7 @@ import type { GateReading, Tripped } from "./judge.ts";
 import type { StageProgress, StageVerdict } from "./verdict.ts";
 
 /** A short number: three significant digits, no exponent for everyday sizes. */
-export function short(x: number): string {
+function short(x: number): string {
   if (!Number.isFinite(x)) return x > 0 ? "unbounded" : x < 0 ? "-unbounded" : "unknown";
   const size = Math.abs(x);
   if (size !== 0 && (size < 1e-4 || size >= 1e6)) return x.toExponential(1);
@@ -25,13 +25,13 @@ function range(lower: string | null, upper: string | null): string {
 }
 
 /** What a gate still lacks to pass, from what every look knows already. */
-export function explainLack(gate: GateReading): string {
+function explainLack(gate: GateReading): string {
   const { canary, control, clean } = gate;
   const seen =
     canary.events === null
       ? `${canary.devices} canaries with data${control === null ? "" : `, ${control.devices} controls`}`
       : `${canary.events} events on ${canary.devices} canaries${control === null ? "" : `, ${control.events} on ${control.devices} controls`}`;
-  const quiet = clean === null ? "" : `; ${clean.devices} canaries clean so far, or all but less than ${percent(clean.share)} of them`;
+  const quiet = clean === null ? "" : `; or ${clean.devices} canaries without one in their first hours, where less than ${percent(clean.share)} with one must be shown`;
   return `${gate.name}: ${seen}; evidence against the margin ${odds(gate.lnEPass)}, passes at ${odds(gate.passThreshold)}${quiet}`;
 }
 

@@ -47,7 +47,7 @@ export function closeAttempt(device: Device, attempt: AttemptRecord, stage: Atte
 }
 
 /** How an image that is not tried again is remembered. */
-export function quarantineName(imageHash: Uint8Array): string {
+function quarantineName(imageHash: Uint8Array): string {
   return hex(imageHash).slice(0, 16);
 }
 

@@ -33,7 +33,7 @@ export interface StatsConformance {
 }
 
 /** The first difference between two values, as words; undefined when they agree within `tolerance`. */
-export function difference(got: unknown, expected: unknown, tolerance: Tolerance, path = ""): string | undefined {
+function difference(got: unknown, expected: unknown, tolerance: Tolerance, path = ""): string | undefined {
   const where = path === "" ? "value" : path;
   if (expected === "inf" || expected === "-inf") {
     const infinity = expected === "inf" ? Infinity : -Infinity;

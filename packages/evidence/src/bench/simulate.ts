@@ -16,12 +16,12 @@ import { Stream } from "./random.ts";
 import { SimulatedRisk } from "./risk.ts";
 
 /** Rules under which stages follow the clock. */
-export const CLOCK_METHODS = [
+const CLOCK_METHODS = [
   "anytime-halt", "naive-repeated-p05", "naive-repeated-p0125", "naive-stage-end-p05", "tuned-thresholds", "ratio-1pct-min100",
   "ratio-5pct-min100", "group-error-1pct", "group-error-10pct",
 ] as const;
 /** Ours with stages that advance on evidence. */
-export const GATED_METHOD = "anytime-halt+pass";
+const GATED_METHOD = "anytime-halt+pass";
 export const METHODS = [...CLOCK_METHODS, GATED_METHOD] as const;
 export type Method = (typeof METHODS)[number];
 
