@@ -32,6 +32,8 @@ BUILD_ASSERT(sizeof(CONFIG_COALMINE_HARDWARE_REVISION) - 1 <= COALMINE_HARDWARE_
 static K_MUTEX_DEFINE(lock);
 static K_THREAD_STACK_DEFINE(stack, CONFIG_COALMINE_STACK_SIZE);
 static struct k_thread thread;
+static K_SEM_DEFINE(ready, 0, 1);
+static int begun;
 static struct coalmine_agent agent;
 static struct coalmine_agent_config config;
 static struct coalmine_identity identity;
@@ -134,12 +136,8 @@ static void run_self_tests(void)
 	}
 }
 
-static void run(void *a, void *b, void *c)
+static _Noreturn void live(void)
 {
-	ARG_UNUSED(a);
-	ARG_UNUSED(b);
-	ARG_UNUSED(c);
-
 	for (;;) {
 		int64_t next;
 		int64_t now;
@@ -170,14 +168,13 @@ static void describe(const struct coalmine_agent_start *start)
 		start->has_other ? start->other.version : "empty");
 }
 
-int coalmine_start(const struct coalmine_app *application)
+static int begin(void)
 {
 	static struct coalmine_agent_start start;
 	struct coalmine_span build_id = coalmine_build_id();
 	bool crashed;
 	int result;
 
-	app = application;
 	start.cause = coalmine_reset_read(&crash, &crashed);
 	start.crash = crashed ? &crash : NULL;
 	start.build_id = build_id.data;
@@ -232,8 +229,29 @@ int coalmine_start(const struct coalmine_app *application)
 		return result;
 	}
 
+	return 0;
+}
+
+/* Everything is done on this stack: an application's main needs no more of its own than before. */
+static void run(void *a, void *b, void *c)
+{
+	ARG_UNUSED(a);
+	ARG_UNUSED(b);
+	ARG_UNUSED(c);
+
+	begun = begin();
+	k_sem_give(&ready);
+	if (begun == 0) {
+		live();
+	}
+}
+
+int coalmine_start(const struct coalmine_app *application)
+{
+	app = application;
 	(void)k_thread_create(&thread, stack, K_THREAD_STACK_SIZEOF(stack), run, NULL, NULL, NULL,
 			      CONFIG_COALMINE_PRIORITY, 0, K_NO_WAIT);
 	(void)k_thread_name_set(&thread, "coalmine");
-	return 0;
+	(void)k_sem_take(&ready, K_FOREVER);
+	return begun;
 }

@@ -10,8 +10,8 @@
 
 #if DT_HAS_COMPAT_STATUS_OKAY(coalmine_mmio_flash)
 /*
- * What the host writes at 0x100 of the laboratory page, so that one build serves all emulated boards. Little
- * endian; see firmware/qemu/README.md.
+ * What the host writes at 0x100 of the laboratory page, so that one build serves all emulated
+ * boards. Little endian; see firmware/qemu/README.md.
  */
 struct lab_identity {
 	uint32_t magic;

@@ -27,15 +27,15 @@ static int read_image(const struct flash_area *area, bool check, struct coalmine
 }
 
 /*
- * An image that never was on trial, such as one from a programmer, has no trailer: MCUboot leaves it alone, and
- * so it is confirmed.
+ * An image that never was on trial, such as one from a programmer, has no trailer: MCUboot leaves
+ * it alone, and so it is confirmed.
  */
 static bool is_confirmed(void)
 {
 	struct boot_swap_state state;
 
-	return boot_is_img_confirmed() || (boot_read_swap_state_by_id(SLOT0, &state) == 0 &&
-					   state.magic == BOOT_MAGIC_UNSET);
+	return boot_is_img_confirmed() ||
+	       (boot_read_swap_state_by_id(SLOT0, &state) == 0 && state.magic == BOOT_MAGIC_UNSET);
 }
 
 int coalmine_boot_read(struct coalmine_agent_start *start, struct coalmine_flash_shape *shape)
@@ -82,12 +82,9 @@ int coalmine_boot_read(struct coalmine_agent_start *start, struct coalmine_flash
 void coalmine_partition_map(char text[9])
 {
 	static const uint32_t map[] = {
-		FIXED_PARTITION_OFFSET(slot0_partition),
-		FIXED_PARTITION_SIZE(slot0_partition),
-		FIXED_PARTITION_OFFSET(slot1_partition),
-		FIXED_PARTITION_SIZE(slot1_partition),
-		FIXED_PARTITION_OFFSET(storage_partition),
-		FIXED_PARTITION_SIZE(storage_partition),
+		FIXED_PARTITION_OFFSET(slot0_partition),   FIXED_PARTITION_SIZE(slot0_partition),
+		FIXED_PARTITION_OFFSET(slot1_partition),   FIXED_PARTITION_SIZE(slot1_partition),
+		FIXED_PARTITION_OFFSET(storage_partition), FIXED_PARTITION_SIZE(storage_partition),
 	};
 	uint32_t hash = UINT32_C(2166136261); /* FNV-1a over the numbers as little endian bytes */
 

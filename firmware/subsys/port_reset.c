@@ -30,8 +30,8 @@ BUILD_ASSERT(COALMINE_HW_PIN == RESET_PIN && COALMINE_HW_SOFTWARE == RESET_SOFTW
 #define RETAINED_MAGIC 0x434d5231 /* "CMR1" */
 
 /*
- * What one boot leaves for the next, whatever image that runs: its layout never changes but with the magic.
- * Whoever fails writes the mark; the build that failed has put its name there before.
+ * What one boot leaves for the next, whatever image that runs: its layout never changes but with
+ * the magic. Whoever fails writes the mark; the build that failed has put its name there before.
  */
 struct retained {
 	uint32_t magic;
@@ -120,8 +120,8 @@ void coalmine_port_reset(enum coalmine_reset_mark mark)
 }
 
 /*
- * Zephyr stores the coredump before it calls this. The name of the build is there already: a fault handler
- * reads as little as possible.
+ * Zephyr stores the coredump before it calls this. The name of the build is there already: a fault
+ * handler reads as little as possible.
  */
 void k_sys_fatal_error_handler(unsigned int reason, const fault_frame *frame)
 {

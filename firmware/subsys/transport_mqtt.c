@@ -209,8 +209,8 @@ void coalmine_transport_run(int32_t timeout_ms)
 	descriptor.fd = client.transport.tcp.sock;
 	timeout_ms = MIN(timeout_ms, mqtt_keepalive_time_left(&client));
 	if (zsock_poll(&descriptor, 1, MAX(timeout_ms, 0)) > 0) {
-		int result = (descriptor.revents & ZSOCK_POLLIN) != 0 ? mqtt_input(&client)
-								      : -ENOTCONN;
+		int result =
+			(descriptor.revents & ZSOCK_POLLIN) != 0 ? mqtt_input(&client) : -ENOTCONN;
 
 		if (result != 0) {
 			LOG_DBG("the connection is lost (%d)", result);

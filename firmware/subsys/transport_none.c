@@ -5,7 +5,9 @@
 
 #include "internal.h"
 
-/* There is no host to call: it comes by SMP. The machine runs for confirmation and records alone. */
+/*
+ * There is no host to call: it comes by SMP. The machine runs for confirmation and records alone.
+ */
 
 int coalmine_transport_init(const struct coalmine_identity *identity)
 {

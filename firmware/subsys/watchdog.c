@@ -13,8 +13,8 @@ static const struct device *const watchdog = DEVICE_DT_GET(DT_ALIAS(watchdog0));
 static int channel = -ENODEV;
 
 /*
- * window.max counts milliseconds, but the driver of Arm's CMSDK watchdog takes seconds (seen in Zephyr 3.4.99).
- * The one place that knows.
+ * window.max counts milliseconds, but the driver of Arm's CMSDK watchdog takes seconds (seen in
+ * Zephyr 3.4.99). The one place that knows.
  */
 #if DT_HAS_COMPAT_STATUS_OKAY(arm_cmsdk_watchdog)
 #define WINDOW_MAX CONFIG_COALMINE_WATCHDOG_TIMEOUT

@@ -14,9 +14,9 @@
 /*
  * The laboratory flash.
  *
- * L1. Erasing fills a page with 0xff, writing only clears bits: a write that would set one is counted.
- * L2. Every page erased and every write is one operation. In operation `cut_at` power is lost: half of the
- *     bytes are done, then the CPU spins until the host ends it, or resets itself.
+ * L1. Erasing fills a page with 0xff, writing only clears bits: a write that would set one is
+ * counted. L2. Every page erased and every write is one operation. In operation `cut_at` power is
+ * lost: half of the bytes are done, then the CPU spins until the host ends it, or resets itself.
  */
 
 #define CONTROLLER DT_DRV_INST(0)

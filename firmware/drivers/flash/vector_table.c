@@ -8,8 +8,9 @@
 extern char _vector_start[];
 
 /*
- * An image in the laboratory flash runs above 0x20000000. Zephyr takes this core for an early Cortex-M3, whose
- * VTOR has no bit 29, and masks the address; the one that QEMU emulates has it. Faults before this hook are lost.
+ * An image in the laboratory flash runs above 0x20000000. Zephyr takes this core for an early
+ * Cortex-M3, whose VTOR has no bit 29, and masks the address; the one that QEMU emulates has it.
+ * Faults before this hook are lost.
  */
 static int point_to_vectors(void)
 {

@@ -7,7 +7,9 @@
 
 /* What an application gives coalmine. All of it must stay where it is. */
 struct coalmine_app {
-	/* Facts for cohorts, such as site and connectivity; in the order of coalmine_name_order(). */
+	/*
+	 * Facts for cohorts, such as site and connectivity; in the order of coalmine_name_order().
+	 */
 	const struct coalmine_attribute *attributes;
 	size_t attribute_count;
 	/* The charge in per cent, 0 or -errno; NULL without a battery. */
@@ -20,18 +22,21 @@ struct coalmine_app {
 typedef int (*coalmine_self_test_fn)(void);
 
 /*
- * Adds a test that must pass before a new image confirms itself. Called before coalmine_start(). The test is
- * run about once a second until it passes. 0, or -ENOSPC when 32 are there.
+ * Adds a test that must pass before a new image confirms itself. Called before coalmine_start().
+ * The test is run about once a second until it passes. 0, or -ENOSPC when 32 are there.
  */
 int coalmine_self_test_add(coalmine_self_test_fn test);
 
-/* Adds a metric and takes a sample of it, from any thread. See coalmine/metrics.h for the errors. */
+/*
+ * Adds a metric and takes a sample of it, from any thread. See coalmine/metrics.h for the errors.
+ */
 int coalmine_metric_add(const char *name, enum coalmine_aggregate aggregate);
 int coalmine_metric_sample(const char *name, double value);
 
 /*
- * Migrates the settings, settles the last update and starts coalmine's thread. Call it when the application is
- * up. 0 or -errno; without it an image on trial never confirms and is reverted by its watchdog.
+ * Migrates the settings, settles the last update and starts coalmine's thread. Call it when the
+ * application is up. 0 or -errno; without it an image on trial never confirms and is reverted by
+ * its watchdog.
  */
 int coalmine_start(const struct coalmine_app *app);
 

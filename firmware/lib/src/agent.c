@@ -8,7 +8,7 @@
 
 int coalmine_agent_save_attempt(struct coalmine_agent *agent)
 {
-	uint8_t data[COALMINE_RECORD_MAX];
+	uint8_t *data = agent->record;
 	int result = coalmine_port_record_write(COALMINE_RECORD_ATTEMPT, data,
 						coalmine_attempt_pack(&agent->attempt, data));
 
@@ -21,7 +21,7 @@ int coalmine_agent_save_attempt(struct coalmine_agent *agent)
 
 int coalmine_agent_save_crashes(struct coalmine_agent *agent)
 {
-	uint8_t data[COALMINE_RECORD_MAX];
+	uint8_t *data = agent->record;
 	size_t size = agent->crashes.count == 0 ? 0 : coalmine_crashes_pack(&agent->crashes, data);
 	int result = coalmine_port_record_write(COALMINE_RECORD_CRASHES, data, size);
 
@@ -34,28 +34,28 @@ int coalmine_agent_save_crashes(struct coalmine_agent *agent)
 
 static void read_records(struct coalmine_agent *agent)
 {
-	uint8_t data[COALMINE_RECORD_MAX];
+	uint8_t *data = agent->record;
 	int size;
 
-	size = coalmine_port_record_read(COALMINE_RECORD_BOOT, data, sizeof(data));
+	size = coalmine_port_record_read(COALMINE_RECORD_BOOT, data, sizeof(agent->record));
 	if (size <= 0 || coalmine_number_unpack(&agent->boot, data, (size_t)size) != 0) {
 		agent->boot = 0;
 	}
 
-	size = coalmine_port_record_read(COALMINE_RECORD_ATTEMPT, data, sizeof(data));
+	size = coalmine_port_record_read(COALMINE_RECORD_ATTEMPT, data, sizeof(agent->record));
 	agent->has_attempt =
 		size > 0 && coalmine_attempt_unpack(&agent->attempt, data, (size_t)size) == 0;
-	size = coalmine_port_record_read(COALMINE_RECORD_SEEN, data, sizeof(data));
+	size = coalmine_port_record_read(COALMINE_RECORD_SEEN, data, sizeof(agent->record));
 	if (size > 0) {
 		(void)coalmine_seen_unpack(&agent->seen, data, (size_t)size);
 	}
 
-	size = coalmine_port_record_read(COALMINE_RECORD_CRASHES, data, sizeof(data));
+	size = coalmine_port_record_read(COALMINE_RECORD_CRASHES, data, sizeof(agent->record));
 	if (size > 0) {
 		(void)coalmine_crashes_unpack(&agent->crashes, data, (size_t)size);
 	}
 
-	size = coalmine_port_record_read(COALMINE_RECORD_OFFER, data, sizeof(data));
+	size = coalmine_port_record_read(COALMINE_RECORD_OFFER, data, sizeof(agent->record));
 	agent->has_offer =
 		size > 0 && coalmine_offer_unpack(&agent->offer, data, (size_t)size) == 0;
 }
@@ -71,7 +71,7 @@ bool coalmine_agent_on_trial(const struct coalmine_agent *agent)
  */
 static void store_end(struct coalmine_agent *agent)
 {
-	uint8_t data[COALMINE_RECORD_MAX];
+	uint8_t *data = agent->record;
 
 	coalmine_seen_note(&agent->seen, &agent->attempt);
 	if (coalmine_port_record_write(COALMINE_RECORD_SEEN, data,
@@ -218,7 +218,7 @@ static enum coalmine_resolution settle_attempt(struct coalmine_agent *agent)
 int coalmine_agent_begin(struct coalmine_agent *agent, const struct coalmine_agent_config *config,
 			 const struct coalmine_agent_start *start, int64_t now_ms)
 {
-	uint8_t data[COALMINE_RECORD_MAX];
+	uint8_t *data = agent->record;
 	enum coalmine_resolution resolution;
 
 	if (config->attribute_count > COALMINE_ENTRIES_MAX || config->flash.write_unit == 0 ||

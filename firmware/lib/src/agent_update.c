@@ -15,7 +15,7 @@
 
 static void write_offer(struct coalmine_agent *agent)
 {
-	uint8_t data[COALMINE_RECORD_MAX];
+	uint8_t *data = agent->record;
 
 	if (coalmine_port_record_write(COALMINE_RECORD_OFFER, data,
 				       coalmine_offer_pack(&agent->offer, data)) != 0) {

@@ -21,7 +21,7 @@ static uint32_t down(uint32_t value, uint32_t unit)
 
 static int save_checkpoint(uint32_t offset)
 {
-	uint8_t data[COALMINE_RECORD_MAX];
+	uint8_t data[COALMINE_NUMBER_SIZE];
 
 	return coalmine_port_record_write(COALMINE_RECORD_CHECKPOINT, data,
 					  coalmine_number_pack(offset, data));
@@ -74,7 +74,7 @@ void coalmine_download_resume(struct coalmine_download *download,
 			      const struct coalmine_flash_shape *shape,
 			      const struct coalmine_offer_record *offer)
 {
-	uint8_t data[COALMINE_RECORD_MAX];
+	uint8_t data[COALMINE_NUMBER_SIZE];
 	uint32_t checkpoint = 0;
 	int size;
 

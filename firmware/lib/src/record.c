@@ -271,7 +271,7 @@ int coalmine_crashes_unpack(struct coalmine_crashes_record *record, const uint8_
 	return unpack_end(&unpacker, record, sizeof(*record));
 }
 
-size_t coalmine_number_pack(uint32_t number, uint8_t data[COALMINE_RECORD_MAX])
+size_t coalmine_number_pack(uint32_t number, uint8_t data[COALMINE_NUMBER_SIZE])
 {
 	struct packer packer = pack_begin(data);
 

@@ -105,6 +105,7 @@ struct coalmine_agent {
 	uint32_t storage_errors;
 	/* Too large for a stack. */
 	struct coalmine_report report;
+	uint8_t record[COALMINE_RECORD_MAX];
 };
 
 /*

@@ -27,6 +27,7 @@ enum coalmine_record {
 #define COALMINE_CRASHES_MAX 3
 #define COALMINE_QUARANTINE  8
 #define COALMINE_RECORD_MAX  512
+#define COALMINE_NUMBER_SIZE 5
 
 /*
  * How far an attempt got. Applying: recorded, the swap not yet requested. Requested: MCUboot will
@@ -116,7 +117,7 @@ size_t coalmine_crashes_pack(const struct coalmine_crashes_record *record,
 			     uint8_t data[COALMINE_RECORD_MAX]);
 int coalmine_crashes_unpack(struct coalmine_crashes_record *record, const uint8_t *data,
 			    size_t size);
-size_t coalmine_number_pack(uint32_t number, uint8_t data[COALMINE_RECORD_MAX]);
+size_t coalmine_number_pack(uint32_t number, uint8_t data[COALMINE_NUMBER_SIZE]);
 int coalmine_number_unpack(uint32_t *number, const uint8_t *data, size_t size);
 
 #endif /* COALMINE_RECORD_H_ */

@@ -14,7 +14,8 @@ struct request {
 	int result;
 };
 
-static int take(const char *key, size_t length, settings_read_cb read, void *argument, void *context)
+static int take(const char *key, size_t length, settings_read_cb read, void *argument,
+		void *context)
 {
 	struct request *request = context;
 

@@ -5,7 +5,8 @@
 #include <coalmine/schema.h>
 
 /*
- * The samples' own settings, in two schemas: 1 keeps a period in seconds ("node/1/period"), 2 in milliseconds
+ * The samples' own settings, in two schemas: 1 keeps a period in seconds ("node/1/period"), 2 in
+ * milliseconds
  * ("node/2/period"). CONFIG_COALMINE_STORAGE_SCHEMA says which one this image reads.
  */
 const struct coalmine_schema *node_settings_schema(void);

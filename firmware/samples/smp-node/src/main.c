@@ -8,7 +8,10 @@ int main(void)
 	int result = node_start();
 
 	if (result != 0) {
-		/* An image that cannot start its updates is no good image: its watchdog reverts it. */
+		/*
+		 * An image that cannot start its updates is no good image: its watchdog reverts
+		 * it.
+		 */
 		return result;
 	}
 
