@@ -8,7 +8,7 @@ import { openFilesMax, spareFiles } from "../open-files.ts";
 import type { LoadFigures, LoadOrder } from "./bench-load.ts";
 
 /** The command itself, which a benchmark starts again for the part that must be alone in its process. */
-const command = fileURLToPath(new URL("../../bin/coalmine.js", import.meta.url));
+export const command = fileURLToPath(new URL("../../bin/coalmine.js", import.meta.url));
 
 /**
  * V8's young generation grows to tens of megabytes in any process that allocates, however many devices it has. A

@@ -17,6 +17,7 @@ const benches: Readonly<Record<string, Bench>> = {
   virtual: { about: "virtual time against an empty heap loop, and updates with and without the bootloader's fast path", run: async (options) => (await import("./bench-virtual.ts")).run(options) },
   ingest: { about: "reports into the durable log against a bare broker", run: async (options) => (await import("./bench-ingest.ts")).run(options) },
   mqtt: { about: "connect rate and reports of live devices against bare sockets", run: async (options) => (await import("./bench-mqtt.ts")).run(options) },
+  coap: { about: "one artifact to many CoAP peers against a bare server", run: async (options) => (await import("./bench-coap.ts")).run(options) },
   memory: { about: "bytes of one live device against bare sockets and MQTT.js clients", run: async (options) => (await import("./bench-memory.ts")).run(options) },
   stats: {
     about: "our gates against the halting rules others use, on one simulated fleet",
@@ -74,6 +75,9 @@ function registerParts(bench: Command): void {
     const order = await new Promise<LoadOrder>((resolve) => process.once("message", (message) => resolve(message as LoadOrder)));
     const figures = await runLoad(order);
     process.send?.(figures, () => process.exit(0));
+  });
+  bench.command("coap-server", { hidden: true }).action(async () => {
+    await (await import("./bench-coap.ts")).serveCoapArm();
   });
   bench.command("broker", { hidden: true }).action(async () => {
     const [{ startBroker, unlimited }, { freePort }] = await Promise.all([import("@coalmine/mqtt"), import("../free-port.ts")]);
