@@ -325,6 +325,19 @@ describe("the link's own protocol", () => {
     await expect.poll(() => broker.connections).toBeGreaterThan(1);
   });
 
+  it("hands nothing on that comes in after it was closed: the broker keeps it", async () => {
+    const broker = new ScriptedBroker();
+    const { host, link } = await linked(await broker.listen());
+    broker.report(1);
+    await expect.poll(() => broker.of("puback").length).toBe(1);
+    const closing = link.close();
+    broker.report(2);
+    await closing;
+    await new Promise((resolve) => broker.socket?.once("close", resolve));
+    expect(host.reports).toHaveLength(1);
+    expect(broker.of("puback").map(({ messageId }) => messageId)).toEqual([1]);
+  });
+
   it("gives up a first connection that is never answered", async () => {
     const broker = new ScriptedBroker();
     broker.silent = true;

@@ -187,6 +187,9 @@ class ForeignBrokerLink implements BrokerLink {
   }
 
   #receive(packet: IPublishPacket, from: Connection): void {
+    if (this.#closed !== undefined) {
+      return; // what was on its way when we said good-bye stays with the broker
+    }
     const payload = plainBytes(packet.payload);
     const acknowledge = (): void => {
       if (packet.qos > 0) {
