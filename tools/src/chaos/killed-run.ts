@@ -240,7 +240,7 @@ class Run {
     this.#keepLines();
     this.#serve = await startServe(lab, this.#ports);
     const again = await this.#api.get<RolloutSummary>(`/rollouts/${rollout}`);
-    checks.push({ name: "SIGTERM ends it cleanly, and a start from its snapshot shows the same rollout", ok: code === 0 && same(again, ended), detail: `code ${code}` });
+    checks.push({ name: "SIGTERM ends it cleanly, and a start from its snapshot shows the same rollout", ok: code === 0 && told(again) === told(ended), detail: `code ${code}${told(again) === told(ended) ? "" : `, ${told(again)} instead of ${told(ended)}`}` });
     if (this.#observer !== undefined) {
       const late = await Observer.start(this.#ports.mqtt, "late", { offer: () => undefined });
       await sleep(500);
@@ -340,9 +340,8 @@ class Run {
 
 const rollout = "kills" as RolloutId;
 
-function same(a: RolloutSummary, b: RolloutSummary): boolean {
-  const told = ({ outcome, verdict, states, offered, exposed, stages }: RolloutSummary): string => JSON.stringify({ outcome, verdict, states, offered, exposed, stages });
-  return told(a) === told(b);
+function told({ outcome, verdict, states, offered, exposed, stages }: RolloutSummary): string {
+  return JSON.stringify({ outcome, verdict, states, offered, exposed, stages });
 }
 
 function named(found: readonly string[]): string {
