@@ -59,7 +59,10 @@ export function encodeHeader(header: MacHeader): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-const macStructureStart = Uint8Array.of(0x84, 0x64, 0x4d, 0x41, 0x43, 0x30); // ["MAC0",
+const macStructureStart = [0x84, 0x64, 0x4d, 0x41, 0x43, 0x30]; // ["MAC0",
+
+/** Where MAC_structures are put together: one call into the hash costs less than one for each part. */
+let scratch = new Uint8Array(4_096);
 
 /** HMAC over the MAC_structure (RFC 9052 section 6.3), truncated as the algorithm says. */
 export function macTag(options: {
@@ -70,14 +73,37 @@ export function macTag(options: {
   readonly payload: Uint8Array;
 }): Uint8Array {
   const { algorithm, key, protectedBytes, externalAad, payload } = options;
-  const aadLength = externalAad.reduce((sum, part) => sum + part.length, 0);
-  const mac = createHmac("sha256", key).update(macStructureStart).update(Uint8Array.from(head(2, protectedBytes.length))).update(protectedBytes);
-  mac.update(Uint8Array.from(head(2, aadLength)));
+  let aadLength = 0;
   for (const part of externalAad) {
-    mac.update(part);
+    aadLength += part.length;
   }
-  const tag = mac.update(Uint8Array.from(head(2, payload.length))).update(payload).digest();
+  const most = macStructureStart.length + 15 + protectedBytes.length + aadLength + payload.length;
+  if (most > scratch.length) {
+    scratch = new Uint8Array(most);
+  }
+  scratch.set(macStructureStart, 0);
+  let at = writeHead(macStructureStart.length, protectedBytes.length);
+  scratch.set(protectedBytes, at);
+  at = writeHead(at + protectedBytes.length, aadLength);
+  for (const part of externalAad) {
+    scratch.set(part, at);
+    at += part.length;
+  }
+  at = writeHead(at, payload.length);
+  scratch.set(payload, at);
+  const tag = createHmac("sha256", key).update(scratch.subarray(0, at + payload.length)).digest();
   return new Uint8Array(tag.buffer, tag.byteOffset, tagBytes[algorithm]);
+}
+
+/** Writes the head of a byte string into the scratch; returns where its content goes. */
+function writeHead(at: number, length: number): number {
+  if (length < 24) {
+    scratch[at] = 0x40 | length;
+    return at + 1;
+  }
+  const bytes = head(2, length);
+  scratch.set(bytes, at);
+  return at + bytes.length;
 }
 
 /** True when two tags are the same; takes equally long whatever they are. */

@@ -13,8 +13,8 @@ import { type Option, OptionNumber, optionOf } from "./option.ts";
 /** What starts the authenticated context: the name and version of this envelope, then `up` or `down`. */
 const upward = new TextEncoder().encode("coalmine/1 up\0");
 const downward = new TextEncoder().encode("coalmine/1 down\0");
-
-const ascii = new TextDecoder("latin1");
+/** Every code as one byte of the context. */
+const codes = Array.from({ length: 256 }, (_, code) => Uint8Array.of(code));
 
 /** Who says they sent a request, not yet believed. */
 export interface Claim {
@@ -31,7 +31,7 @@ export function readClaim(message: Message, optionBytes: Uint8Array): Claim | un
   if (mac0 === undefined || keyId === undefined || sequence === undefined) {
     return undefined;
   }
-  const device = ascii.decode(keyId);
+  const device = Buffer.from(keyId.buffer, keyId.byteOffset, keyId.length).toString("latin1");
   if (!isDeviceId(device)) {
     return undefined;
   }
@@ -45,7 +45,7 @@ export function readClaim(message: Message, optionBytes: Uint8Array): Claim | un
           algorithm: mac0.header.algorithm,
           key,
           protectedBytes: mac0.protectedBytes,
-          externalAad: [upward, Uint8Array.of(message.code), optionBytes],
+          externalAad: [upward, codes[message.code] as Uint8Array, optionBytes],
           payload: message.payload,
         }),
       ),
@@ -62,7 +62,7 @@ export interface Signer {
 /** Adds the envelope to a device's request. */
 export function signRequest(message: Message, signer: Signer, algorithm: MacAlgorithm = MacAlgorithm.hmac256_64): Message {
   const protectedBytes = encodeHeader({ algorithm, keyId: new TextEncoder().encode(signer.device), sequence: signer.sequence });
-  return sealed(message, algorithm, signer.secret, protectedBytes, [upward, Uint8Array.of(message.code)]);
+  return sealed(message, algorithm, signer.secret, protectedBytes, [upward, codes[message.code] as Uint8Array]);
 }
 
 /** The request that an answer belongs to. */
@@ -74,7 +74,7 @@ export interface Reply {
 /** Adds the envelope to an answer of the host, or to a notification. */
 export function signResponse(message: Message, reply: Reply): Message {
   const protectedBytes = encodeHeader({ algorithm: MacAlgorithm.hmac256_64, sequence: reply.sequence });
-  return sealed(message, MacAlgorithm.hmac256_64, reply.secret, protectedBytes, [downward, Uint8Array.of(message.code)]);
+  return sealed(message, MacAlgorithm.hmac256_64, reply.secret, protectedBytes, [downward, codes[message.code] as Uint8Array]);
 }
 
 function sealed(message: Message, algorithm: MacAlgorithm, key: Uint8Array, protectedBytes: Uint8Array, context: readonly Uint8Array[]): Message {
@@ -96,7 +96,7 @@ export function isResponseGenuine(message: Message, optionBytes: Uint8Array, rep
       algorithm: mac0.header.algorithm,
       key: reply.secret,
       protectedBytes: mac0.protectedBytes,
-      externalAad: [downward, Uint8Array.of(message.code), optionBytes],
+      externalAad: [downward, codes[message.code] as Uint8Array, optionBytes],
       payload: message.payload,
     }),
   );
