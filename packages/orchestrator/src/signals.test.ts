@@ -3,7 +3,7 @@
 import { after, type Instant, memberOf, Minutes, stateCounts } from "@coalmine/core";
 import type { Attempt } from "@coalmine/protocol";
 import { expect, test } from "vitest";
-import { aConductor, hashOf, Speaker, start } from "./testing/build.ts";
+import { aConductor, hashOf, type Speaker, start } from "./testing/build.ts";
 
 const at = (minutes: number): Instant => after(start, Minutes(minutes));
 
