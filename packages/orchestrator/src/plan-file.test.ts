@@ -31,9 +31,18 @@ describe("a plan file", () => {
     ["a huge document", `gates: default # ${"x".repeat(70_000)}`, /more than 65536/],
     ["NaN", "gates: {boot-confirmation: {min: .nan}}\n", /gates/],
     ["a prototype key", "gates: default\n__proto__: {a: 1}\n", /__proto__|Unrecognized/],
+    ["a margin that is none", "gates: {crash-rate: {margin: 0}}\n", /gates\.crash-rate\.margin: 0 is not a margin/],
+    ["a share of failures that is all of them", "gates: {boot-confirmation: {margin: 100%}}\n", /gates\.boot-confirmation\.margin: .*below 100%/],
+    ["a comparison that should stop at one device", "gates: {battery-drain: {critical: true}}\n", /gates\.battery-drain\.critical: a comparison cannot/],
+    ["a custom metric without a direction", "gates: {metric:temp: {margin: 4}}\n", /gates\.metric:temp\.worse: say whether/],
     ["a confirmation that cannot be", "gates: default\nconfirm: {minUptime: 10m, deadline: 5m}\n", /confirm\.deadline must be longer/],
   ])("refuses %s and names the place", (_name, text, message) => {
     expect(() => parsePlan(text)).toThrow(message);
+  });
+
+  test("a margin may be more than all of it: three times the crash rate, four degrees", () => {
+    const { gates } = parsePlan("gates: {crash-rate: {margin: 200%}, metric:temp: {worse: higher, margin: 4}}\n");
+    expect(gates.map((gate) => [gate.metric, gate.margin])).toEqual([["crash-rate", 2], ["metric:temp", 4]]);
   });
 
   test("an empty stage is an error, never a success (R7)", () => {

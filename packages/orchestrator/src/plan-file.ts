@@ -60,6 +60,17 @@ const share = z.union([z.string(), z.number()]).transform((value, context): numb
   return z.NEVER;
 });
 
+/** A worsening: a share of what it was, or the metric's own unit; unlike a share it may be more than 1. */
+const worsening = z.union([z.string(), z.number()]).transform((value, context): number => {
+  const match = typeof value === "string" ? /^(\d+(?:\.\d+)?)\s*%$/.exec(value.trim()) : null;
+  const number = typeof value === "number" ? value : match === null ? Number.NaN : Number(match[1]) / 100;
+  if (!(number > 0 && Number.isFinite(number))) {
+    context.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not a margin: write 50%, 0.5 or, for metric:NAME, a number in its unit` });
+    return z.NEVER;
+  }
+  return number;
+});
+
 const stage = z.union([
   z.string(),
   z.number(),
@@ -81,13 +92,16 @@ const metrics: Readonly<Record<string, Partial<Criterion>>> = {
   "crash-free-devices": { min: 0.95 },
 };
 
+/** Gates that count events of devices: one is enough when they are critical. */
+const stopsAtOnce: ReadonlySet<string> = new Set(["boot-confirmation", "crash-rate", "silence", "crash-free-devices"]);
+
 /** What `gates: default` stands for. */
 const defaultGates = ["boot-confirmation", "crash-rate", "silence", "battery-drain"];
 
 const criterion = z.strictObject({
   min: share.optional(),
   max: share.optional(),
-  margin: share.optional(),
+  margin: worsening.optional(),
   worse: z.enum(["higher", "lower"]).optional(),
   scale: z.enum(["ln", "raw"]).optional(),
   minSample: z.int().min(1).optional(),
@@ -213,6 +227,12 @@ function criterionOf(metric: string, given: z.output<typeof criterion>): Criteri
   }
   if (custom && given.worse === undefined) {
     throw new CoalmineError("plan/metric", `gates.${metric}.worse: say whether "higher" or "lower" is a regression`);
+  }
+  if (metric === "boot-confirmation" && given.margin !== undefined && given.margin >= 1) {
+    throw new CoalmineError("plan/metric", `gates.${metric}.margin: is the share of failed updates to exclude, below 100%`);
+  }
+  if (given.critical && !stopsAtOnce.has(metric)) {
+    throw new CoalmineError("plan/metric", `gates.${metric}.critical: a comparison cannot stop a release at its first device; ${[...stopsAtOnce].join(", ")} can`);
   }
   const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<Criterion>;
   return { missingData: "fail", weight: 0.1, minSample: 5, critical: false, dryRun: false, ...known, ...said, metric };

@@ -24,7 +24,7 @@ export function reportMarkdown(report: RolloutReport): string {
   if (rollout.missing.length > 0) {
     lines.push("", "## Still missing for a verdict", "", ...rollout.missing.map((text) => `- ${escape(text)}`));
   }
-  lines.push("", "## Stages", "", ...table(["stage", "devices", "opened", "closed", "verdict"], rollout.stages.map((stage) => [stage.name, String(stage.size), stage.openedAt ?? "-", stage.closedAt ?? "-", stage.verdict])));
+  lines.push("", "## Stages", "", ...table(["stage", "devices", "opened", "closed", "verdict"], rollout.stages.map((stage) => [stage.name, String(stage.size), stage.openedAt ?? "-", stage.closedAt ?? "-", stage.openedAt === null ? "-" : stage.verdict])));
   lines.push("", "## Devices by state", "", ...table(["state", "devices"], Object.entries(rollout.states).map(([state, count]) => [state, String(count)])));
   lines.push("", "## Gates", "", ...gateTable(report.gates));
   for (const { stage, at, gates } of report.stageGates) {
