@@ -98,7 +98,7 @@ export const preflightQuery = z.strictObject({
   outcome: z.enum(["installable", "risky", "refused"]).optional(),
 });
 
-export const reportQuery = z.strictObject({ format: z.enum(["json", "markdown"]).optional() });
+export const reportQuery = z.strictObject({ format: z.enum(["json", "markdown", "html"]).optional() });
 
 export const auditQuery = z.strictObject({
   limit,

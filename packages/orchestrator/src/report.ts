@@ -264,7 +264,7 @@ function describe(rollout: Rollout, member: Assignment, device: DeviceRecord | u
 }
 
 /** The sequence before the first entry at or after a moment. Entries are in order of time. */
-function firstAt(log: EventLog, at: Instant): number {
+export function firstAt(log: EventLog, at: Instant): number {
   let low = 0;
   let high = log.length;
   while (low < high) {

@@ -68,9 +68,11 @@ export function register(program: Command): void {
   );
   example(
     clientOptions(rollout.command("report").description("why it stands where it stands: gates with both arms, devices, crash signatures (Markdown; --json for programs)").argument("<id>"))
+      .option("--html", "one HTML page that stands by itself, with charts")
       .option("--out <file>", "write it to a file instead of stdout")
       .action(report),
     "coalmine rollout report r2 > report.md",
+    "coalmine rollout report r2 --html --out report.html",
   );
 }
 
@@ -176,11 +178,12 @@ async function excuse(id: string, device: string, flags: ClientFlags & Authority
   output(flags).result(one, () => `${device} no longer counts in rollout ${one.id}`);
 }
 
-async function report(id: string, flags: ClientFlags & { readonly out?: string }): Promise<void> {
+async function report(id: string, flags: ClientFlags & { readonly out?: string; readonly html?: true }): Promise<void> {
   const client = clientOf(flags);
   const where = path`/rollouts/${id}/report`;
   const made: unknown = flags.json === true ? await client.get<unknown>(where) : undefined;
-  const text = flags.json === true ? JSON.stringify(made, null, 2) : await client.text(where, "text/markdown");
+  const page = flags.html === true ? await client.text(`${where}?format=html`, "text/html") : undefined;
+  const text = flags.json === true ? JSON.stringify(made, null, 2) : (page ?? (await client.text(where, "text/markdown")));
   if (flags.out === undefined) {
     output(flags).result(made, () => text.trimEnd());
     return;

@@ -3,12 +3,14 @@ import { type DeviceId, deviceId, type Plan, type RolloutCommand, rolloutId } fr
 import {
   describePower,
   type DeviceRecord,
+  evidenceSeries,
   gatesNow,
   measuredRates,
   type Membership,
   parsePlan,
   planFromData,
   planPower,
+  reportHtml,
   reportMarkdown,
   type RolloutInput,
   rolloutReport,
@@ -96,7 +98,7 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
     {
       schema: {
         tags: ["rollouts"],
-        summary: "Why it stands where it stands: gates with both arms, devices, crash signatures. JSON or Markdown",
+        summary: "Why it stands where it stands: gates with both arms, devices, crash signatures. JSON, Markdown or an HTML page",
         params: name,
         querystring: reportQuery,
         ...answers(report, { failures: ["400", "404"] }),
@@ -108,6 +110,14 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
       if (query.format === "markdown" || (query.format === undefined && headers.accept?.includes("text/markdown") === true)) {
         reply.type("text/markdown; charset=utf-8").serializer((text: unknown) => String(text));
         return reply.send(reportMarkdown(made));
+      }
+      if (query.format === "html") {
+        const series = await evidenceSeries(conductor, log, one.id, { end: one.endedAt ?? clock.now() });
+        reply
+          .type("text/html; charset=utf-8")
+          .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'")
+          .serializer((text: unknown) => String(text));
+        return reply.send(reportHtml({ report: made, plan: one.plan, series, madeAt: new Date(clock.now()).toISOString() }));
       }
       return made;
     },
