@@ -23,7 +23,9 @@ void coalmine_partition_map(char text[9]);
 
 /* port_reset.c: settled once, before the agent starts. */
 enum coalmine_reset_cause coalmine_reset_read(struct coalmine_crash_record *crash, bool *crashed);
-/* Puts the name of the running image where a fatal error finds it. */
+/*
+ * Puts the hash of the running image where a fatal error finds it; the build id is there already.
+ */
 void coalmine_reset_arm(const struct coalmine_agent_start *start);
 
 /* port_records.c */

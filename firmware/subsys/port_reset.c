@@ -4,6 +4,7 @@
 #include <zephyr/devicetree.h>
 #include <zephyr/drivers/hwinfo.h>
 #include <zephyr/fatal.h>
+#include <zephyr/init.h>
 #include <zephyr/kernel.h>
 #include <zephyr/logging/log_ctrl.h>
 #include <zephyr/sys/crc.h>
@@ -66,14 +67,39 @@ static void seal(void)
 	retained->check = check_of(retained);
 }
 
+/* What the last boot left, and whether it left anything. */
+static struct retained last;
+static bool has_last;
+
+/*
+ * Before anything that could hang: what the last boot left is taken, and this build puts its own
+ * name there. Whoever finds that name and no mark knows that this boot was ended from outside, by
+ * its watchdog.
+ */
+static int take_retained(void)
+{
+	struct coalmine_span build_id = coalmine_build_id();
+
+	has_last = retained->magic == RETAINED_MAGIC && retained->check == check_of(retained);
+	last = *retained;
+	memset(retained, 0, sizeof(*retained));
+	if (build_id.length <= sizeof(retained->build_id)) {
+		retained->build_id_size = (uint32_t)build_id.length;
+		memcpy(retained->build_id, build_id.data, build_id.length);
+	}
+
+	seal();
+	return 0;
+}
+
+SYS_INIT(take_retained, EARLY, 1);
+
 enum coalmine_reset_cause coalmine_reset_read(struct coalmine_crash_record *crash, bool *crashed)
 {
-	struct coalmine_reset_view view = {0};
-	enum coalmine_reset_cause cause;
+	struct coalmine_reset_view view = {.retained = has_last};
 
-	view.retained = retained->magic == RETAINED_MAGIC && retained->check == check_of(retained);
-	if (view.retained && retained->mark <= COALMINE_MARK_DEADLINE) {
-		view.mark = retained->mark;
+	if (has_last && last.mark <= COALMINE_MARK_DEADLINE) {
+		view.mark = last.mark;
 	}
 
 	if (IS_ENABLED(CONFIG_HWINFO) && hwinfo_get_reset_cause(&view.hardware) == 0) {
@@ -81,32 +107,27 @@ enum coalmine_reset_cause coalmine_reset_read(struct coalmine_crash_record *cras
 		(void)hwinfo_clear_reset_cause();
 	}
 
-	cause = coalmine_reset_cause_of(&view);
-	*crashed = view.retained && view.mark == COALMINE_MARK_FAULT &&
-		   retained->build_id_size >= COALMINE_BUILD_ID_MIN &&
-		   retained->build_id_size <= COALMINE_BUILD_ID_MAX;
+	*crashed = has_last && view.mark == COALMINE_MARK_FAULT &&
+		   last.build_id_size >= COALMINE_BUILD_ID_MIN &&
+		   last.build_id_size <= COALMINE_BUILD_ID_MAX;
 	if (*crashed) {
 		*crash = (struct coalmine_crash_record){
-			.build_id_size = (uint8_t)retained->build_id_size,
-			.reason = retained->reason,
-			.pc = retained->pc,
-			.lr = retained->lr,
-			.uptime_s = retained->uptime_s,
+			.build_id_size = (uint8_t)last.build_id_size,
+			.reason = last.reason,
+			.pc = last.pc,
+			.lr = last.lr,
+			.uptime_s = last.uptime_s,
 			.has_dump = coalmine_port_coredump_size() > 0,
 		};
-		memcpy(crash->build_id, retained->build_id, sizeof(crash->build_id));
-		memcpy(crash->image_hash, retained->image_hash, sizeof(crash->image_hash));
+		memcpy(crash->build_id, last.build_id, sizeof(crash->build_id));
+		memcpy(crash->image_hash, last.image_hash, sizeof(crash->image_hash));
 	}
 
-	memset(retained, 0, sizeof(*retained));
-	return cause;
+	return coalmine_reset_cause_of(&view);
 }
 
 void coalmine_reset_arm(const struct coalmine_agent_start *start)
 {
-	retained->mark = COALMINE_MARK_NONE;
-	retained->build_id_size = (uint32_t)start->build_id_size;
-	memcpy(retained->build_id, start->build_id, start->build_id_size);
 	memcpy(retained->image_hash, start->running.hash, sizeof(retained->image_hash));
 	seal();
 }

@@ -303,6 +303,9 @@ void coalmine_agent_update(struct coalmine_agent *agent, int64_t now_ms)
 	}
 
 	if (agent->has_offer && now_ms >= agent->apply_ms) {
+		/* Best effort: the reset does not wait for anybody. */
+		coalmine_agent_tell_progress(agent, agent->offer.offer, COALMINE_PROGRESS_APPLYING);
+		coalmine_agent_send(agent, now_ms);
 		open_attempt(agent, agent->offer.offer, agent->offer.image_hash,
 			     &agent->offer.policy);
 		coalmine_agent_request_swap(agent);
