@@ -15,6 +15,8 @@ export type DeviceInput =
   /** A report was acknowledged by the other side (PUBACK, 2.04, or delivery in virtual time). */
   | { readonly kind: "acknowledged"; readonly boot: number; readonly sequence: number }
   | { readonly kind: "link"; readonly up: boolean }
+  /** Something from outside makes the running application crash: the fault handler notes it, then the board resets. */
+  | { readonly kind: "crash" }
   /** Power is lost at once; with `cut` in a run of the bootloader to come. */
   | { readonly kind: "power-cut"; readonly cut?: BootCutPlan };
 

@@ -87,6 +87,12 @@ function take(turn: Turn, input: DeviceInput): void {
     case "link":
       setLink(turn, input.up);
       break;
+    case "crash":
+      if (device.phase === "running") {
+        device.crashSite = 0;
+        crash(turn);
+      }
+      break;
   }
   meetDeadlines(turn);
 }

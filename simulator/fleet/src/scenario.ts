@@ -56,10 +56,12 @@ const fault = z.discriminatedUnion(
     z.strictObject({ kind: z.literal("link"), at, for: span, devices, loss: share.optional(), latency: duration.optional() }),
     z.strictObject({ kind: z.literal("duplicate"), at, for: span, devices, share }),
     z.strictObject({ kind: z.literal("late"), at, for: span, devices, share, by: span }),
+    /** Each of these devices crashes once, whatever it runs, at moments drawn within `over`: a poisoned message, a bad day of the server. */
+    z.strictObject({ kind: z.literal("crash"), at, devices, over: duration.default(Milliseconds(0)) }),
     /** The orchestrator is killed and comes back `off` later with nothing but its log. */
     z.strictObject({ kind: z.literal("orchestrator-kill"), at, off: duration.default(Milliseconds(0)) }),
   ],
-  { error: "kind must be one of power-cut, partition, link, duplicate, late, orchestrator-kill" },
+  { error: "kind must be one of power-cut, partition, link, duplicate, late, crash, orchestrator-kill" },
 );
 
 const release = z.strictObject({
@@ -112,6 +114,10 @@ const expectation = z.strictObject({
   haltedBy: z.string().min(1).max(64).optional(),
   /** It ended within this time of its start. */
   within: span.optional(),
+  /** It lasted at least this long. */
+  notBefore: span.optional(),
+  /** It never started: the orchestrator refused it, with a message that contains this text. */
+  refused: z.string().min(1).max(200).optional(),
   /** Assignments whose reason contains the text. */
   reasons: z.record(z.string().min(1).max(200), range).optional(),
   /** Devices that run this version at the end of the scenario. */

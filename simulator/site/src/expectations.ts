@@ -19,6 +19,8 @@ export interface Findings {
   readonly cuts: readonly CutTally[];
   /** Reasons of the assignments in the rollout of a release. */
   readonly reasons: (release: string) => readonly string[];
+  /** Why the rollout of a release was refused. */
+  readonly refusal?: (release: string) => string | undefined;
 }
 
 /** Holds what came out against what a scenario expects; one line each (R49). */
@@ -26,8 +28,10 @@ export function checkExpectations(expected: readonly Expectation[], rollouts: re
   return expected.map((expectation) => {
     const rollout = rollouts.findLast((candidate) => candidate.release === expectation.rollout);
     const name = expectation.name ?? describe(expectation);
+    const refusal = found?.refusal?.(expectation.rollout);
     if (rollout === undefined) {
-      return { name, ok: false, detail: `the rollout of ${expectation.rollout} never started` };
+      const ok = expectation.refused !== undefined && refusal?.includes(expectation.refused) === true;
+      return { name, ok, detail: refusal === undefined ? `the rollout of ${expectation.rollout} never started` : `refused: ${refusal}` };
     }
     const wrong = [...differences(expectation, rollout), ...differencesOnBoards(expectation, found)];
     const outcome = `${rollout.outcome}, ${rollout.verdict}, ${rollout.offered} offered, ${rollout.exposed} exposed, ${JSON.stringify(rollout.states)}`;
@@ -42,6 +46,9 @@ function differences(expectation: Expectation, rollout: RolloutSummary): string[
       wrong.push(`${what} is ${got ?? "nothing"}, expected ${wanted}`);
     }
   };
+  if (expectation.refused !== undefined) {
+    wrong.push(`it started, expected to be refused with "${expectation.refused}"`);
+  }
   compare("outcome", expectation.outcome, rollout.outcome);
   compare("verdict", expectation.verdict, rollout.verdict);
   compare("halted by", expectation.haltedBy, rollout.haltedBy?.metric);
@@ -54,9 +61,12 @@ function differences(expectation: Expectation, rollout: RolloutSummary): string[
   for (const [state, bounds] of Object.entries(expectation.states ?? {})) {
     wrong.push(...outside(rollout.states[state] ?? 0, bounds, state));
   }
+  const from = Date.parse(rollout.stages[0]?.openedAt ?? "");
+  const to = Date.parse(rollout.endedAt ?? "");
+  if (expectation.notBefore !== undefined && !(to - from >= expectation.notBefore)) {
+    wrong.push(`did not last ${formatDuration(expectation.notBefore)}${Number.isFinite(to) ? ` but ${formatDuration((to - from) as Millis)}` : ": it has not ended"}`);
+  }
   if (expectation.within !== undefined) {
-    const from = Date.parse(rollout.stages[0]?.openedAt ?? "");
-    const to = Date.parse(rollout.endedAt ?? "");
     if (!(to - from <= expectation.within)) {
       wrong.push(`did not end within ${formatDuration(expectation.within)}${Number.isFinite(to) ? ` but after ${formatDuration((to - from) as Millis)}` : ""}`);
     }

@@ -105,3 +105,32 @@ test("expectations on boards fail when the boards show something else, and say w
   expect(check({ everyOperationCut: true })).toMatchObject({ ok: false, detail: expect.stringMatching(/^fault 0, a: 3 of 3 devices cut, 0 past the last operation.*more devices than operations/) as string });
   expect(checkExpectations([{ rollout: "1.1.0", stopped: only(0) }], [rollout])[0]).toMatchObject({ ok: false, detail: expect.stringMatching(/virtual time only/) as string });
 });
+
+test("a crash fault crashes each of its devices once, at moments spread by name", () => {
+  const done = planned({ kind: "crash", at: 1_000, over: 60_000, devices: "all" });
+  expect(done).toHaveLength(40);
+  expect(new Set(done.map(({ device }) => device)).size).toBe(40);
+  expect(done.every(({ at, input }) => input.kind === "crash" && at >= 1_000 && at <= 61_000)).toBe(true);
+  expect(new Set(done.map(({ at }) => at)).size).toBeGreaterThan(35);
+});
+
+test("a refusal is met by its text alone, and a rollout that began is none", () => {
+  const found = (message?: string): Findings => ({ runs: {}, stopped: 0, cuts: [], reasons: () => [], refusal: () => message });
+  const check = (rollouts: RolloutSummary[], message?: string) => checkExpectations([{ rollout: "1.1.0", refused: "lab devices" }], rollouts, found(message))[0];
+  expect(check([], "all canaries are lab devices")).toMatchObject({ ok: true });
+  expect(check([], "the selector matches no device")).toMatchObject({ ok: false, detail: "refused: the selector matches no device" });
+  expect(check([])).toMatchObject({ ok: false });
+  const began = { release: "1.1.0", outcome: "halted", verdict: "fail", offered: 3, exposed: 3, states: {}, stages: [], haltedBy: null } as unknown as RolloutSummary;
+  expect(check([began])).toMatchObject({ ok: false, detail: expect.stringMatching(/^it started, expected to be refused/) as string });
+});
+
+test("notBefore fails for a rollout that ended sooner or has not ended", () => {
+  const hour = 3_600_000;
+  const lasted = (hours: number | null) => ({
+    release: "1.1.0", outcome: "complete", verdict: "pass", offered: 3, exposed: 3, states: {}, haltedBy: null,
+    stages: [{ name: "canary", size: 3, openedAt: new Date(0).toISOString(), closedAt: null, verdict: "pass" }],
+    endedAt: hours === null ? null : new Date(hours * hour).toISOString(),
+  }) as unknown as RolloutSummary;
+  const check = (hours: number | null) => checkExpectations([{ rollout: "1.1.0", notBefore: (72 * hour) as never }], [lasted(hours)])[0]?.ok;
+  expect([check(72), check(71), check(null)]).toEqual([true, false, false]);
+});

@@ -74,6 +74,11 @@ export function planFaults(site: FaultTarget, fleet: Fleet, scenario: { readonly
         });
         break;
       }
+      case "crash":
+        for (const id of selectDevices(fleet, fault.devices, purpose)) {
+          site.at(after(at, Milliseconds(Math.round(fault.over * draw(seed, id, purpose, "moment")))), () => site.input(id, { kind: "crash" }));
+        }
+        break;
       case "orchestrator-kill":
         site.at(at, () => site.kill());
         site.at(after(at, Milliseconds(Math.max(1, fault.off))), () => site.restart());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { after, type DeviceId, type Instant, instant, isActive, isQuiet, type Judge, memberOf, Minutes, type RolloutId, type Rollout } from "@coalmine/core";
+import { after, CoalmineError, type DeviceId, type Instant, instant, isActive, isQuiet, type Judge, memberOf, Minutes, type RolloutId, type Rollout } from "@coalmine/core";
 import type { DeviceDescription } from "@coalmine/device";
 import { assembleFleet, type BuiltRelease, buildRelease, deviceDescription, type Fleet, labKey, type ReleaseSpec, type Scenario } from "@coalmine/fleet";
 import {
@@ -80,6 +80,7 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
   }
   const ids: RolloutId[] = [];
   const ended = new Map<RolloutId, RolloutSummary>();
+  const refusals = new Map<string, string>();
   for (const wanted of scenario.rollouts) {
     site.run(after(site.now, wanted.after));
     const { conductor } = site;
@@ -91,8 +92,18 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
     }
     const plan = planFromData(wanted.plan ?? scenario.plan, scenario.name);
     freeMembers(site, ids, ended);
-    const { id, outcome } = startRollout(conductor, { release: wanted.release, plan, seed, authority }, site.now);
-    site.carryOut(outcome);
+    let id: RolloutId;
+    try {
+      const started = startRollout(conductor, { release: wanted.release, plan, seed, authority }, site.now);
+      ({ id } = started);
+      site.carryOut(started.outcome);
+    } catch (error) {
+      if (!(error instanceof CoalmineError) || !scenario.expect.some((expected) => expected.rollout === wanted.release && expected.refused !== undefined)) {
+        throw error;
+      }
+      refusals.set(wanted.release, error.message);
+      continue;
+    }
     ids.push(id);
     while (site.now < limit && !isOver(site.conductor.rollout(id))) {
       site.run(after(site.now, Minutes(10)));
@@ -110,7 +121,7 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
     rollouts,
     log: log.digest(),
     cuts: cutsMet(scenario.faults, site.boards),
-    expectations: checkExpectations(scenario.expect, rollouts, findings(scenario, site, ids)),
+    expectations: checkExpectations(scenario.expect, rollouts, { ...findings(scenario, site, ids), refusal: (release) => refusals.get(release) }),
     finalStates: finalStates(descriptions, ids.map((id) => site.conductor.rollout(id))),
     site,
   };
