@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+export type { CborBody, CborInput, CborLimits, CborMap, CborRecord, CborValue } from "./cbor.ts";
+export { decodeBody, encodeBody } from "./cbor.ts";
+export type { RequestOptions, SmpAnswer, SmpClientCounts, SmpClientOptions, SmpRequest } from "./client.ts";
+export { SmpClient } from "./client.ts";
+export { connectSmp, openSmp } from "./address.ts";
+export type { SmpFrame, SmpHeader, SmpOp, SmpVersion } from "./frame.ts";
+export { Group, ImageCommand, Op, OsCommand, SMP_HEADER_BYTES, SettingsCommand, StatisticsCommand, decodeFrame, encodeFrame } from "./frame.ts";
+export type { ConfirmOutcome, ImageState, StateOutcome } from "./image.ts";
+export { activeImage, confirmRunning, eraseSlot, readImages, requestPermanent, requestTest, sameHash } from "./image.ts";
+export type { SmpParameters } from "./os.ts";
+export { echo, readParameters, reset } from "./os.ts";
+export type { Refusal } from "./refusal.ts";
+export { ImageRc, Rc, SettingsRc, SmpRefused, StatisticsRc } from "./refusal.ts";
+export type { SerialCounts } from "./serial-frame.ts";
+export { SerialDecoder, crc16, encodeSerial } from "./serial-frame.ts";
+export { openSerial } from "./serial-port.ts";
+export { commitSettings, deleteSetting, readSetting, saveSettings, writeSetting } from "./settings.ts";
+export { listStatistics, readStatistics } from "./statistics.ts";
+export type { StreamTransport } from "./stream.ts";
+export { overStream } from "./stream.ts";
+export type { SmpTransport, Timers, TransportListener } from "./transport.ts";
+export { realTimers } from "./transport.ts";
+export { SMP_UDP_PORT, openUdp } from "./udp.ts";
+export type { BoardUpdateOptions, BoardUpdateOutcome, BoardUpdateStep } from "./update.ts";
+export { updateBoard } from "./update.ts";
+export type { UploadOptions, UploadOutcome } from "./upload.ts";
+export { uploadImage } from "./upload.ts";
