@@ -9,6 +9,7 @@ import process from "node:process";
 import { loadFleet } from "./fleet-source.ts";
 import { readSigningKey } from "./keys.ts";
 import { openFilesMax, spareFiles } from "./open-files.ts";
+import { exitCodes } from "./output/exit.ts";
 import { output } from "./output/output.ts";
 import { progress } from "./output/progress.ts";
 
@@ -59,6 +60,9 @@ export async function runFleet(options: FleetRun): Promise<void> {
   await live.close();
   out.note(`ended by ${reason}`);
   out.result({ seed: options.seed, ...stats }, () => counts(stats));
+  if (stats.acknowledged === 0 && stats.trouble !== "") {
+    process.exitCode = exitCodes.environment; // nobody ever answered
+  }
 }
 
 function signingKey(options: FleetRun): SigningKey {

@@ -17,7 +17,7 @@ export function readYaml(text: string, source: string): unknown {
   const document = parseDocument(text, { uniqueKeys: true, strict: true, prettyErrors: true });
   const problem = document.errors[0];
   if (problem !== undefined) {
-    throw new CoalmineError("yaml/syntax", `${source}: ${problem.message.split("\n")[0]}`);
+    throw new CoalmineError("yaml/syntax", `${source}: ${problem.message.split("\n", 1)[0]?.replace(/:$/, "")}`);
   }
   try {
     return document.toJS({ maxAliasCount: 0 }) as unknown;

@@ -27,7 +27,7 @@ export function register(program: Command): void {
 }
 
 function devices(text: string): number {
-  return number(text, { least: 55, what: "It must be a whole number of at least 55: fewer cannot fill four stages with matched canaries." });
+  return number(text, { least: 50, what: "It must be a whole number of at least 50: with fewer, no stage could show that a release is good." });
 }
 
 function seed(text: string): number {

@@ -195,8 +195,8 @@ async function testAll(paths: readonly string[], flags: TestFlags): Promise<void
   shown.end();
   const failed = results.filter((result) => result.error !== null || result.expectations.some((line) => !line.ok));
   if (flags.junit !== undefined) {
-    const { writeFile } = await import("node:fs/promises");
-    await writeFile(flags.junit, junit(results));
+    const { writeBytes } = await import("../files.ts");
+    writeBytes(flags.junit, junit(results), { what: "JUnit XML to" });
   }
   out.result({ passed: results.length - failed.length, failed: failed.length, scenarios: results }, () =>
     [
