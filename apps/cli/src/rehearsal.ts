@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A rehearsal: a good release and some bad ones, many virtual rollouts each, over all processor cores (R51).
-import { type DeviceId, Hours, instant, type Millis, type Plan } from "@coalmine/core";
+import { Hours, instant, type Millis, type Plan } from "@coalmine/core";
 import { type DeviceDescription, type HardwareKind } from "@coalmine/device";
 import { assembleFleet, deviceDescription, type FleetSpec, labKey, parseFleet } from "@coalmine/fleet";
 import { assumedRates, describePower, type FleetRates, freeze, newDevice, parsePlan, planPower, sizesOf } from "@coalmine/orchestrator";
@@ -33,7 +33,7 @@ export async function rehearsal(options: RehearsalOptions): Promise<RehearsalRes
   }
   const plan = parsePlan(await read(options.planFile, "plan"), options.planFile);
   const described = parseFleet(await read(options.fleetFile, "fleet"), options.fleetFile);
-  const checkIn = options.checkIn ?? (Math.min(Hours(4), Math.max(60_000, plan.soak.min / 6)) as Millis);
+  const checkIn = options.checkIn ?? (Math.min(Hours(6), Math.max(60_000, plan.soak.min / 4)) as Millis);
   const fleet = twinOf({ ...described, seed: options.seed, devices: options.devices ?? described.devices }, checkIn);
   const hypotheses = options.defects.map((text) => parseDefect(text, fleet));
   // Refuses what a real start would refuse, before anything long begins.
@@ -123,7 +123,7 @@ function memberships(plan: Plan, spec: FleetSpec): ReturnType<typeof freeze> {
   return freeze({ devices, selector: {}, release: { id: "rehearsal", version: "", artifacts, notes: "", barred: null }, plan, seed: spec.seed, rollouts: [] });
 
   function inventoried(description: DeviceDescription) {
-    const record = newDevice(description.id as DeviceId, "virtual", at);
+    const record = newDevice(description.id, "virtual", at);
     const { board, revision, partitionMap, slotSize } = description.hardware;
     record.hardware = { board, revision, partitionMap, mode: "swap-move", slotSize };
     record.running = { imageHash: "-", version: description.firmware.version, buildId: "", confirmed: true };

@@ -33,7 +33,7 @@ export interface Rehearsed {
 
 const version = "255.0.0";
 /** The twin's images are as small as a simulated program can be: a rehearsal is about decisions, not about downloads. */
-const imageBytes = 4 * 1024;
+const imageBytes = 2 * 1024;
 /** Every device has said hello by then. */
 const warmUp = Hours(1);
 /** No rollout lasts longer; who waits for half a year waits in vain. */
@@ -56,7 +56,7 @@ export function twinOf(fleet: FleetSpec, checkIn: Millis): FleetSpec {
     ...fleet,
     imageSize: imageBytes,
     firmware: fleet.firmware.map(({ size: _size, ...entry }) => entry),
-    connectivity: fleet.connectivity.map((kind) => ({ ...kind, interval: Math.max(kind.interval, checkIn) as Millis, blockSize: Math.max(kind.blockSize, 4096) })),
+    connectivity: fleet.connectivity.map((kind) => ({ ...kind, interval: Math.max(kind.interval, checkIn) as Millis, blockSize: 16_384 })),
   };
 }
 
@@ -122,9 +122,9 @@ function runOnce({ fleet, release, shared, artifacts }: Twin, plan: Plan, seed: 
   };
 }
 
-/** The host looks at its clock fifty times in a soak; bad news is judged at once anyway. */
+/** The host looks at its clock at least two dozen times in a soak; bad news is judged at once anyway. */
 function tickOf(plan: Plan): Millis {
-  return Math.min(30 * 60_000, Math.max(30_000, Math.round(plan.soak.min / 48))) as Millis;
+  return Math.min(60 * 60_000, Math.max(30_000, Math.round(plan.soak.min / 24))) as Millis;
 }
 
 /** Nobody reads the log of a rehearsal. */

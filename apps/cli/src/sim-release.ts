@@ -76,7 +76,10 @@ export function writeSimRelease(options: SimReleaseOptions): SimRelease {
     commands: {
       serve: line("npx coalmine serve", ["--key", publicKey]),
       fleet: line("npx coalmine sim fleet", [
-        ...["--connect", "mqtt://127.0.0.1:1883", "--seed", String(options.seed)],
+        "--connect",
+        "mqtt://127.0.0.1:1883",
+        "--seed",
+        String(options.seed),
         ...fileOption("--fleet", options.scenario ?? options.fleet),
         ...fileOption("--key", options.key),
       ]),

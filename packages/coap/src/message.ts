@@ -193,7 +193,7 @@ const marker = Buffer.of(0xff);
 const noBytes = Buffer.alloc(0);
 
 /** The same memory as a Buffer. */
-export function asBuffer(bytes: Uint8Array): Buffer {
+function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 

@@ -7,7 +7,7 @@ const depthMax = 8;
  * The end of the CBOR item that starts at `at` (RFC 8949 section 3), definite lengths only; -1 when it is none or runs past
  * the end. It looks at the outline only: what is inside is for the decoder of the item.
  */
-export function itemEnd(bytes: Uint8Array, at: number): number {
+function itemEnd(bytes: Uint8Array, at: number): number {
   /** Items still to come, by level. */
   const left: number[] = [1];
   let next = at;

@@ -87,7 +87,7 @@ export function note(device: DeviceRecord, report: Pick<Report, "boot" | "sequen
     device.boots.length = Math.min(device.boots.length, bootsKept);
     return "new";
   }
-  const known = device.boots.find((entry) => entry.boot === report.boot);
+  const known = newest.boot === report.boot ? newest : device.boots.find((entry) => entry.boot === report.boot);
   if (known === undefined) {
     const oldest = device.boots.at(-1) as BootWindow;
     if (device.boots.length >= bootsKept && report.boot < oldest.boot) {

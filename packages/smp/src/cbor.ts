@@ -46,7 +46,7 @@ export function encodeBody(body: CborRecord, options: { readonly indefinite?: bo
   return concat(parts);
 }
 
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
+function concat(parts: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -70,7 +70,8 @@ export async function updateBoard(connect: () => Promise<SmpClient>, file: Uint8
     const before = await readImages(client);
     const running = activeImage(before);
     if (sameHash(running?.hash, hash)) {
-      return settleRunning(client, before, hash, options);
+      // Awaited here: the client closes at the end of this block.
+      return await settleRunning(client, before, hash, options);
     }
     const wanted = before.find((one) => one.slot === 1 && one.image === 0 && sameHash(one.hash, hash));
     const obstacle = obstacleTo(before, wanted);

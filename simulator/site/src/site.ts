@@ -160,6 +160,9 @@ export class VirtualSite {
         }
         const { report } = item;
         this.carryOut(this.conductor.report(this.#id(item.device), "virtual", report, now));
+        if (report.body.kind === "heartbeat" && this.boards[item.device]?.trial === null) {
+          return; // a heartbeat is kept by nobody: its acknowledgement tells something only to a trial that waits for contact
+        }
         const delay = this.#options.descriptions[item.device]?.connectivity.latency ?? Milliseconds(0);
         this.world.post(after(now, delay), { kind: "acknowledged", device: item.device, boot: report.boot, sequence: report.sequence });
         break;

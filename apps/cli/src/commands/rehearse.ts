@@ -31,7 +31,7 @@ export function register(program: Command): void {
     .option("--runs <n>", "virtual rollouts of the good release, and of each defect", whole, 20)
     .option("--seed <n>", "seed of everything random", whole, 1)
     .option("--devices <n>", "devices of the twin, instead of the fleet file's number", whole)
-    .option("--check-in <duration>", "the twin's devices report at most this often; a sixth of the shortest soak, up to 4h, if not given", span)
+    .option("--check-in <duration>", "the twin's devices report at most this often; a quarter of the shortest soak, up to 6h, if not given", span)
     .option("--workers <n>", "processor cores to use; all if not given", whole)
     .option("--json", "one JSON document on stdout")
     .addHelpText("after", `\nDefects:\n${defectHelp.map((line) => `  ${line}`).join("\n")}`)
