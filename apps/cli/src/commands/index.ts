@@ -23,6 +23,7 @@ export const groups: readonly CommandGroup[] = [
   { names: ["sim"], load: () => import("./sim.ts") },
   { names: ["artifact"], load: () => import("./artifact.ts") },
   { names: ["mcuboot"], load: () => import("./mcuboot.ts") },
+  { names: ["board"], load: () => import("./board.ts") },
   { names: ["coredump"], load: () => import("./coredump.ts") },
   { names: ["bench"], load: () => import("./bench.ts") },
 ];
