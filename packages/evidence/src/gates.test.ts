@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type GateObservation, type GatesSpec, type GatesState, judge, observe, openGates, type StageLook } from "./index.ts";
+import { crashFree, type GateObservation, type GatesSpec, type GatesState, judge, observe, openGates, type StageLook } from "./index.ts";
 
 const HOUR = 3_600_000;
 const T0 = 1_700_000_000_000;
@@ -221,6 +221,13 @@ describe("verdicts", () => {
     const silenceGate = (now: number) => judge(folded(confirmed(20)), { ...look, now }).gates.find((gate) => gate.name === "silence");
     expect(silenceGate(T0 + 9 * HOUR - 1)?.passed).toBe(false);
     expect(silenceGate(T0 + 9 * HOUR)?.passed).toBe(true);
+  });
+
+  test("R20: a device that crashes every half hour for a day has no crash-free hour, and one that crashes once has all but one", () => {
+    const loop = Array.from({ length: 48 }, (_, i): GateObservation => ({ kind: "crash", device: "d0", at: T0 + HOUR + i * (HOUR / 2) + 60_000 }));
+    const state = folded([...confirmed(3), ...loop, { kind: "crash", device: "d1", at: T0 + 5 * HOUR }]);
+    expect(crashFree(state, 1, T0 + 25 * HOUR)).toEqual({ devices: 3, crashFreeDevices: 1, hours: 72, crashFreeHours: 0 + 23 + 24 });
+    expect(crashFree(state, 0, T0 + 25 * HOUR)).toEqual({ devices: 0, crashFreeDevices: 0, hours: 0, crashFreeHours: 0 });
   });
 
   test("a metric that few devices report blocks or passes as the plan says", () => {

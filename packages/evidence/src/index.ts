@@ -22,5 +22,6 @@ export * from "./gate-spec.ts";
 export * from "./judge.ts";
 export { observe } from "./gates.ts";
 export * from "./likelihood.ts";
+export * from "./crash-free.ts";
 export * from "./default-gates.ts";
 export * from "./power.ts";

@@ -4,6 +4,8 @@
 import type { Assignment, Criterion, GateReading, Instant, Judge, JudgeContext, Judgement, Observation, Plan, Verdict } from "@coalmine/core";
 import {
   type GateReading as EvidenceReading,
+  crashFree,
+  type CrashFree,
   type GatesJudgement,
   type GateSpec,
   type GatesState,
@@ -133,6 +135,12 @@ function specOf(plan: Plan, gates: readonly Criterion[], members: readonly Assig
 export function gateSpecs(plan: Plan, gates: readonly Criterion[], fleet: { readonly sizes: readonly number[]; readonly slowest: number }): GateSpec[] {
   const margins = stageMargins(plan, fleet.sizes);
   return gates.map((gate) => gateSpec(plan, gate, margins, fleet.slowest));
+}
+
+/** Crash-free devices and hours of both arms; null when nothing weighs evidence. */
+export function crashFreeArms(evidence: PlanEvidence, now: Instant): { readonly canary: CrashFree; readonly control: CrashFree } | null {
+  const { gates } = evidence;
+  return gates === null ? null : { canary: crashFree(gates, 1, now), control: crashFree(gates, 0, now) };
 }
 
 /** Criteria of a plan that weigh evidence; the others have a fixed bound. */

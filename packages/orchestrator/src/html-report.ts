@@ -6,6 +6,7 @@ import type { EvidenceSample } from "./evidence-series.ts";
 import { effectChart, type EffectRow, escapeHtml, evidenceChart, exposureChart, oddsText, type TimeMark } from "./html-chart.ts";
 import { reportStyle } from "./html-style.ts";
 import type { RolloutReport } from "./report.ts";
+import { crashFreeCells } from "./report-markdown.ts";
 
 export interface HtmlReportInput {
   readonly report: RolloutReport;
@@ -188,8 +189,13 @@ function overrides(report: RolloutReport): string {
 }
 
 function crashes(report: RolloutReport): string {
+  const { crashFree } = report;
+  const free =
+    crashFree === null
+      ? ""
+      : table(["arm", "devices", "crash-free devices", "device-hours", "crash-free hours"], [["canary", ...crashFreeCells(crashFree.canary)], ["control", ...crashFreeCells(crashFree.control)]], [1, 2, 3, 4]);
   if (report.crashes.length === 0 && report.logs.length === 0) {
-    return section("Crashes of the release", "<p>None reported.</p>");
+    return section("Crashes of the release", `${free}<p>None reported.</p>`);
   }
   const groups = table(
     ["signature", "build", "crashes", "devices", "first seen"],
@@ -197,7 +203,7 @@ function crashes(report: RolloutReport): string {
     [2],
   );
   const logs = report.logs.length === 0 ? "" : `<h3>Logs and coredumps</h3>${table(["build", "stream", "pieces", "bytes", "devices"], report.logs.map((group) => [group.buildId.slice(0, 12), group.stream, String(group.chunks), group.bytes.toLocaleString("en"), names(group.devices)]), [2, 3])}`;
-  return section("Crashes of the release", groups + logs);
+  return section("Crashes of the release", `${free}<h3>Signatures</h3>${groups}${logs}`);
 }
 
 function devices(report: RolloutReport): string {

@@ -30,6 +30,10 @@ export function reportMarkdown(report: RolloutReport): string {
   for (const { stage, at, gates } of report.stageGates) {
     lines.push("", `### Stage ${escape(stage)} as it closed at ${at}`, "", ...gateTable(gates));
   }
+  if (report.crashFree !== null) {
+    const { canary, control } = report.crashFree;
+    lines.push("", "## Crash-free", "", ...table(["arm", "devices", "crash-free devices", "device-hours", "crash-free hours"], [["canary", ...crashFreeCells(canary)], ["control", ...crashFreeCells(control)]]));
+  }
   lines.push("", "## Crashes of the release", "");
   lines.push(
     ...(report.crashes.length === 0
@@ -59,6 +63,12 @@ export function reportMarkdown(report: RolloutReport): string {
   }
   lines.push("", "## History", "", ...table(["at", "what", "by", "why"], report.history.map((line) => [line.at, line.type, line.by, line.reason])), "");
   return lines.join("\n");
+}
+
+/** Counts of an arm with their shares, for tables. */
+export function crashFreeCells(arm: NonNullable<RolloutReport["crashFree"]>["canary"]): string[] {
+  const share = (part: number, of: number): string => (of === 0 ? "-" : `${part} (${((100 * part) / of).toFixed(1)} %)`);
+  return [String(arm.devices), share(arm.crashFreeDevices, arm.devices), String(arm.hours), share(arm.crashFreeHours, arm.hours)];
 }
 
 function gateTable(gates: readonly GateReading[]): string[] {

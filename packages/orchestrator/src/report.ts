@@ -7,6 +7,7 @@ import { setImmediate } from "node:timers/promises";
 import { type AuditLine, auditLine } from "./audit.ts";
 import type { Conductor } from "./conductor.ts";
 import { hex, readRecord, reportBytes } from "./entry.ts";
+import { crashFreeArms, type PlanEvidence, planJudge } from "./gates.ts";
 import type { DeviceRecord } from "./inventory.ts";
 import type { EventLog, StoredEntry } from "./ports.ts";
 import { type RolloutSummary, summarise } from "./summary.ts";
@@ -63,6 +64,8 @@ export interface RolloutReport {
   readonly gates: readonly GateReading[];
   /** The gates of each stage as it closed. */
   readonly stageGates: readonly StageGates[];
+  /** Crash-free devices and hours of both arms (R20); null when no gate weighs evidence. */
+  readonly crashFree: ReturnType<typeof crashFreeArms>;
   /** Devices that began the update, or ended it badly. */
   readonly devices: readonly ReportedDevice[];
   /** Devices that hold or held an offer and never began. */
@@ -135,6 +138,7 @@ export async function rolloutReport(conductor: Conductor, log: EventLog, id: Rol
         : { ...rollout.haltedBy, stage: rollout.stages[rollout.stage]?.name ?? null, at: halted?.at ?? iso(rollout.endedAt ?? now) },
     gates: halted !== undefined && halted.gates.length > 0 ? halted.gates : gatesNow(rollout, conductor.judge, now),
     stageGates,
+    crashFree: conductor.judge === planJudge ? crashFreeArms(rollout.evidence as PlanEvidence, rollout.endedAt ?? now) : null,
     devices: active.map((member) => describe(rollout, member, conductor.state.devices.get(member.device), said.get(member.device) ?? [])),
     offeredOnly: rollout.members.filter((member) => member.offer !== 0 && !activeSet.has(member.device)).map((member) => member.device),
     crashes: [...crashes.values()].map(({ devices, ...group }) => ({ ...group, devices: [...devices].sort() })).sort((a, b) => b.devices.length - a.devices.length || b.count - a.count),
