@@ -75,6 +75,9 @@ describe("over serial framing", () => {
   });
 
   const hasPty = process.platform === "linux" && spawnSync("python3", ["-c", "import pty"]).status === 0 && spawnSync("stty", ["--version"]).status === 0;
+  if (!hasPty) {
+    console.warn("skipped: no pseudo terminal to be had (Linux with python3 and stty)");
+  }
   test.skipIf(!hasPty)("a board at the other end of a pseudo terminal is updated", async () => {
     const relay = spawn("python3", ["-c", PTY_RELAY], { stdio: ["pipe", "pipe", "inherit"] });
     onTestFinished(() => void relay.kill());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts what Vitest ran, beside the reporter a person reads.
+import { readFileSync } from "node:fs";
 import type { Reporter, TestCase, TestModule } from "vitest/node";
 import type { Skip, Tally, Trouble } from "./summary.ts";
 
@@ -29,7 +30,7 @@ export class TallyReporter implements Reporter {
         } else if (state === "failed") {
           failed += 1;
         } else if (state === "skipped") {
-          skips.push({ file, name: test.fullName, note: noteOf(test) });
+          skips.push({ file, name: test.fullName, note: noteOf(test) ?? sayingOf(module) });
         } else {
           troubles.push({ where: file, message: `"${test.fullName}" did not finish` });
         }
@@ -46,6 +47,15 @@ export class TallyReporter implements Reporter {
 function noteOf(test: TestCase): string | undefined {
   const result = test.result();
   return result.state === "skipped" ? result.note : undefined;
+}
+
+/** What a file prints when it skips by `skipIf`, which takes no note: `console.warn("skipped: REASON")`. */
+function sayingOf(module: TestModule): string | undefined {
+  try {
+    return /console\.\w+\(\s*["`](?:skipped|not run): ([^"`$]+)/.exec(readFileSync(module.moduleId, "utf8"))?.[1]?.trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Errors of the file itself and of its suites' hooks. */
