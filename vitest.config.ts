@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -7,6 +8,8 @@ export default defineConfig({
     include: ["{apps,packages,simulator}/*/{src,bin}/**/*.test.ts", "tools/src/**/*.test.ts"],
     setupFiles: ["tools/src/tests/fast-check.setup.ts"],
     execArgv: ["--conditions=source"],
+    // By default Vitest leaves one core free: on two cores, half the machine.
+    maxWorkers: availableParallelism(),
     testTimeout: 30_000,
     // `nx run-many -t test` runs packages one by one, and one without tests yet is no failure; `npm test` counts.
     passWithNoTests: true,
