@@ -48,6 +48,20 @@ describe("reports", () => {
   });
 });
 
+test("a hello that its own boot's result has overtaken still says which image runs", () => {
+  const { conductor } = aConductor();
+  const [victim] = conductor.rollout("r1" as never).members.filter((member) => member.state === "offered");
+  const speaker = new Speaker(victim?.device as string);
+  Object.assign(speaker, { boot: 2, running: "1.1.0", confirmed: false });
+  conductor.report(speaker.id, "virtual", speaker.hello(), at(3));
+  Object.assign(speaker, { boot: 3, sequence: 0, running: "1.0.0", confirmed: true });
+  const hello = speaker.hello();
+  const attempt = { offer: victim?.offer as number, target: hashOf("1.1.0"), outcome: "reverted", ran: true, resetCause: "watchdog" } as const;
+  conductor.report(speaker.id, "virtual", speaker.say({ kind: "result", attempt, reason: "" }), at(4));
+  conductor.report(speaker.id, "virtual", hello, at(5));
+  expect(conductor.state.devices.get(speaker.id)?.running).toMatchObject({ version: "1.0.0", confirmed: true });
+});
+
 describe("offers", () => {
   test("R2: a tag that changes in mid-rollout neither adds a device nor sends an offer", () => {
     const { conductor, plan } = aConductor({ started: false });

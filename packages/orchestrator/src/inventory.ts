@@ -126,19 +126,13 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
   }
   if (freshness === "late") {
     if (body.kind === "hello" && report.boot === device.boots[0]?.boot) {
-      learnIdentity(device, body);
+      learnIdentity(device, body, freshness);
     }
     return;
   }
   switch (body.kind) {
     case "hello":
-      learnIdentity(device, body);
-      device.running = {
-        imageHash: hex(body.running.imageHash),
-        version: body.running.version,
-        buildId: hex(body.running.buildId),
-        confirmed: body.running.confirmed,
-      };
+      learnIdentity(device, body, freshness);
       device.slot1 = body.slot1 === null ? null : { imageHash: hex(body.slot1.imageHash), version: body.slot1.version };
       device.attempt = body.attempt === null ? null : knownAttempt(body.attempt);
       break;
@@ -165,17 +159,24 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
   }
 }
 
-/** What does not change within a boot: true also when a heartbeat has overtaken the hello. */
-function learnIdentity(device: DeviceRecord, hello: Hello): void {
+/**
+ * What does not change within a boot, the image included: true also when a heartbeat or a result has overtaken the hello.
+ * Only the confirmation may have come since, and then a heartbeat of this image has told.
+ */
+function learnIdentity(device: DeviceRecord, hello: Hello, freshness: "new" | "late"): void {
   device.hardware = hello.hardware;
   device.resetCause = hello.resetCause;
   device.interval = Seconds(Math.max(1, hello.interval_s));
   device.attributes = hello.attributes;
   device.storageSchema = hello.storageSchema;
-  if (device.running !== null && device.running.imageHash === hex(hello.running.imageHash)) {
-    device.running.version = hello.running.version;
-    device.running.buildId = hex(hello.running.buildId);
-  }
+  const imageHash = hex(hello.running.imageHash);
+  const toldSince = freshness === "late" && device.running?.imageHash === imageHash && device.running.confirmed;
+  device.running = {
+    imageHash,
+    version: hello.running.version,
+    buildId: hex(hello.running.buildId),
+    confirmed: hello.running.confirmed || toldSince,
+  };
 }
 
 function knownAttempt(attempt: Attempt): KnownAttempt {
