@@ -120,7 +120,7 @@ function memberships(plan: Plan, spec: FleetSpec): ReturnType<typeof freeze> {
     size: 0,
     version: "",
   }));
-  return freeze({ devices, selector: {}, release: { id: "rehearsal", version: "", artifacts, notes: "", barred: null }, plan, seed: spec.seed, rollouts: [] });
+  return freeze({ devices, selector: {}, release: { id: "rehearsal", version: "", artifacts, notes: "", storage: null, migration: false, from: [], hop: null, barred: null }, plan, seed: spec.seed, rollouts: [] });
 
   function inventoried(description: DeviceDescription) {
     const record = newDevice(description.id, "virtual", at);

@@ -47,8 +47,8 @@ export function releaseOn(state: HostState, device: DeviceRecord): string | null
 }
 
 export function presentRelease(release: ReleaseRecord) {
-  const { id, version, artifacts, notes, barred } = release;
-  return { id, version, artifacts, notes, barred };
+  const { id, version, artifacts, notes, storage, migration, from, hop, barred } = release;
+  return { id, version, artifacts, notes, storage, migration, from, hop, barred };
 }
 
 export function presentRollout(rollout: Rollout): RolloutSummary & { revision: number; startedAt: string; endedAt: string | null; seed: number } {

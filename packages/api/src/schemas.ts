@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shapes of requests and answers. They check what comes in and describe the API at /openapi.json.
+import { declarationFields } from "@coalmine/orchestrator";
 import { z } from "zod";
 
 /** Who asks, and why: it goes into the audit log. */
@@ -62,6 +63,7 @@ export const releaseBody = z.strictObject({
   id: z.string().min(1).max(64),
   artifacts: z.array(z.strictObject({ digest, variant })).min(1, "a release needs at least one artifact").max(64),
   notes: z.string().max(20_000).default(""),
+  ...declarationFields,
   ...authority,
 });
 
@@ -157,6 +159,10 @@ export const release = z.object({
   version: z.string(),
   artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), imageHash: z.string(), buildId: z.string(), size: z.number(), version: z.string(), securityCounter: z.number().optional(), sampleKey: z.string().optional() })),
   notes: z.string(),
+  storage: z.object({ minRead: z.number(), maxRead: z.number(), writes: z.number() }).nullable().describe("storage schemas it reads and writes; null when not declared"),
+  migration: z.boolean(),
+  from: z.array(z.object({ min: z.string().optional(), max: z.string().optional() })).describe("versions it may be installed over; empty means any"),
+  hop: z.string().nullable(),
   barred: z.string().nullable(),
 });
 export const releaseList = z.object({ releases: z.array(release) });

@@ -427,6 +427,10 @@ export class Conductor {
           version: change.version,
           artifacts: change.artifacts,
           notes: change.notes,
+          storage: change.storage ?? null,
+          migration: change.migration ?? false,
+          from: change.from ?? [],
+          hop: change.hop ?? null,
           barred: null,
         });
         break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Authority, Decision, DeviceId, Digest, Instant, ReleaseId, Variant } from "@coalmine/core";
 import { encodeReport, type Report } from "@coalmine/protocol";
+import type { Declaration } from "./declaration.ts";
 import type { Door, LogEntry } from "./ports.ts";
 
 /** An artifact of a release: which variant it is for, and what its image says of itself. */
@@ -29,14 +30,14 @@ export interface Selector {
 export type Change =
   | { readonly type: "device-tagged"; readonly device: DeviceId; readonly add: readonly string[]; readonly remove: readonly string[]; readonly authority: Authority }
   | { readonly type: "cohort-created"; readonly name: string; readonly selector: Selector; readonly authority: Authority }
-  | {
+  | ({
       readonly type: "release-created";
       readonly release: ReleaseId;
       readonly version: string;
       readonly artifacts: readonly ReleaseArtifact[];
       readonly notes: string;
       readonly authority: Authority;
-    }
+    } & Declaration)
   /** Barred: never offered again by itself (R36). Lifted only by name and reason. */
   | { readonly type: "release-barred"; readonly release: ReleaseId; readonly authority: Authority }
   | { readonly type: "release-unbarred"; readonly release: ReleaseId; readonly authority: Authority }

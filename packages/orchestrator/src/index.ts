@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from "./audit.ts";
 export * from "./conductor.ts";
+export * from "./declaration.ts";
 export type * from "./dispatch.ts";
 export * from "./entry.ts";
 export * from "./gates.ts";
@@ -17,6 +18,7 @@ export type * from "./ports.ts";
 export * from "./power.ts";
 export * from "./replay.ts";
 export * from "./preflight.ts";
+export * from "./release-file.ts";
 export * from "./report-markdown.ts";
 export * from "./report.ts";
 export * from "./selector.ts";

@@ -11,6 +11,7 @@ import {
   stageCounts,
 } from "@coalmine/core";
 import { drawStratified, hashOrder, type Representativeness, representativeness } from "@coalmine/evidence";
+import type { StorageSchema, VersionRange } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
 import { type DeviceRecord, dimension, isLab } from "./inventory.ts";
 import { resolve } from "./selector.ts";
@@ -22,6 +23,14 @@ export interface ReleaseRecord {
   readonly version: string;
   readonly artifacts: readonly ReleaseArtifact[];
   readonly notes: string;
+  /** Stored data it reads and writes; null when it has not said. */
+  readonly storage: StorageSchema | null;
+  /** It changes the data layout. */
+  readonly migration: boolean;
+  /** Versions it may be installed over; empty means any. */
+  readonly from: readonly VersionRange[];
+  /** Version that devices outside `from` go through first. */
+  readonly hop: string | null;
   /** Why it is barred; null when it may be offered. */
   barred: string | null;
 }

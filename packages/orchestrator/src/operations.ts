@@ -16,6 +16,7 @@ import {
 } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import type { Conductor, Outcome } from "./conductor.ts";
+import { checkDeclaration, type Declaration, declared } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
 import { inspectArtifact, refuseForFleet } from "./inspection.ts";
 import { freeze, type Membership, type ReleaseRecord } from "./membership.ts";
@@ -69,7 +70,7 @@ export function createCohort(conductor: Conductor, input: { name: string; select
   return conductor.change({ type: "cohort-created", name: input.name, selector: input.selector, authority: input.authority }, at);
 }
 
-export interface ReleaseInput {
+export interface ReleaseInput extends Declaration {
   readonly id: string;
   readonly artifacts: readonly ArtifactInput[];
   readonly notes?: string | undefined;
@@ -95,6 +96,7 @@ export function inspectRelease(conductor: Conductor, input: ReleaseInput, keys: 
   if (versions.size > 1) {
     throw new CoalmineError("release/versions", `release ${id} mixes versions ${[...versions].join(" and ")}`);
   }
+  checkDeclaration(input, artifacts[0]?.version ?? "");
   for (const artifact of artifacts) {
     refuseForFleet(artifact, conductor.state.devices.values());
   }
@@ -113,6 +115,7 @@ export function createRelease(conductor: Conductor, input: ReleaseInput, artifac
       version: first.version,
       artifacts,
       notes: input.notes ?? "",
+      ...declared(input),
       authority: input.authority,
     },
     at,

@@ -1,38 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import { parseVariant, type Variant } from "@coalmine/core";
+import type { Manifest } from "@coalmine/orchestrator";
 import { type Command, InvalidArgumentError } from "commander";
+import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { authorityOf, type AuthorityFlags, authorityOptions, type ClientFlags, clientOf, clientOptions, path } from "../client.ts";
-import { about, exitCodes } from "../output/exit.ts";
+import { about, badUsage, exitCodes } from "../output/exit.ts";
 import { output } from "../output/output.ts";
-import { facts, table } from "../output/table.ts";
+import { table } from "../output/table.ts";
+import type { Preflight, Release } from "../release-view.ts";
 import { example } from "./example.ts";
-
-interface Variant {
-  readonly board: string;
-  readonly revision: string;
-  readonly partitionMap: string;
-}
-
-interface Release {
-  readonly id: string;
-  readonly version: string;
-  readonly artifacts: readonly { readonly variant: Variant; readonly digest: string; readonly imageHash: string; readonly size: number }[];
-  readonly notes: string;
-  readonly barred: string | null;
-}
-
-interface Preflight {
-  readonly release: string;
-  readonly version: string;
-  readonly installable: number;
-  readonly risky: number;
-  readonly refused: number;
-  readonly barred: string | null;
-  readonly fromVersions: readonly { readonly version: string; readonly devices: number; readonly installable: number; readonly direction: string; readonly obstacles: readonly string[] }[];
-  readonly hardware: readonly { readonly board: string; readonly revision: string; readonly mode: string; readonly devices: number; readonly size: number; readonly roomMax: number; readonly fits: boolean; readonly keepsRollbackImage: boolean; readonly revertWorks: boolean | null }[];
-  readonly reasons: readonly { readonly reason: string; readonly devices: number }[];
-  readonly devices: readonly unknown[];
-}
 
 interface Offered {
   readonly variant: Variant;
@@ -42,9 +19,10 @@ interface Offered {
 export function register(program: Command): void {
   const release = program.command("release").description("releases: a version with one signed artifact per variant");
   example(
-    authorityOptions(clientOptions(release.command("create").description("upload artifacts and make a release of them; refused when one is not signed by a trusted key").argument("<id>")), { reason: "optional" })
-      .requiredOption("--artifact <variant=file>", "signed image for one variant, BOARD/REVISION/PARTITIONMAP=FILE (repeatable)", gatherArtifacts)
-      .option("--notes <text>", "release notes", "")
+    authorityOptions(clientOptions(release.command("create").description("upload artifacts and make a release of them; refused when one is not signed by a trusted key").argument("[id]", "else the id that the manifest gives")), { reason: "optional" })
+      .option("--manifest <file>", "YAML: artifacts, notes, storage schema, versions it may be installed over")
+      .option("--artifact <variant=file>", "signed image for one variant, BOARD/REVISION/PARTITIONMAP=FILE (repeatable)", gatherArtifacts)
+      .option("--notes <text>", "release notes")
       .action(create),
     "coalmine release create 1.2.0 --artifact nrf52840dk/revA/pm1=revA.signed.bin --artifact nrf52840dk/revB/pm1=revB.signed.bin",
   );
@@ -56,22 +34,43 @@ export function register(program: Command): void {
   );
 }
 
-/** Board names may hold slashes themselves; the last two parts are revision and partition map. */
 function gatherArtifacts(text: string, earlier: readonly Offered[] | undefined): readonly Offered[] {
   const at = text.indexOf("=");
-  const parts = text.slice(0, Math.max(0, at)).split("/");
-  const [revision, partitionMap] = parts.slice(-2);
-  const board = parts.slice(0, -2).join("/");
-  if (board === "" || revision === undefined || partitionMap === undefined || partitionMap === "" || at === text.length - 1) {
+  const variant = parseVariant(text.slice(0, Math.max(0, at)));
+  if (variant === undefined || at === text.length - 1) {
     throw new InvalidArgumentError("Give BOARD/REVISION/PARTITIONMAP=FILE, such as nrf52840dk/revA/pm1=app.signed.bin.");
   }
-  return [...(earlier ?? []), { variant: { board, revision, partitionMap }, file: text.slice(at + 1) }];
+  return [...(earlier ?? []), { variant, file: text.slice(at + 1) }];
 }
 
-async function create(id: string, flags: ClientFlags & AuthorityFlags & { readonly artifact: readonly Offered[]; readonly notes: string }): Promise<void> {
+interface CreateFlags extends ClientFlags, AuthorityFlags {
+  readonly manifest?: string;
+  readonly artifact?: readonly Offered[];
+  readonly notes?: string;
+}
+
+/** What the manifest and the flags say together; flags win, artifacts add up. */
+async function describeRelease(given: string | undefined, flags: CreateFlags): Promise<Manifest & { readonly id: string }> {
+  const { readText } = await import("../files.ts");
+  const { parseManifest } = await import("@coalmine/orchestrator");
+  const manifest = flags.manifest === undefined ? undefined : parseManifest(readText(flags.manifest, { what: "manifest" }), flags.manifest);
+  const folder = dirname(flags.manifest ?? ".");
+  const artifacts = [...(manifest?.artifacts ?? []).map(({ variant, file }) => ({ variant, file: resolve(folder, file) })), ...(flags.artifact ?? [])];
+  const id = given ?? manifest?.id;
+  if (id === undefined) {
+    throw badUsage("give the release's id: as an argument, or as `id` in the manifest");
+  }
+  if (artifacts.length === 0) {
+    throw badUsage(`release ${id} has no artifact: give --artifact VARIANT=FILE, or \`artifacts\` in the manifest`);
+  }
+  return { ...manifest, id, artifacts, notes: flags.notes ?? manifest?.notes ?? "" };
+}
+
+async function create(given: string | undefined, flags: CreateFlags): Promise<void> {
   const { readBytes } = await import("../files.ts");
   const client = clientOf(flags);
-  const files = flags.artifact.map(({ variant, file }) => ({ variant, file, bytes: readBytes(file, { what: "artifact", bytesMax: 16 * 1024 * 1024 }) }));
+  const { artifacts: wanted, ...rest } = await describeRelease(given, flags);
+  const files = wanted.map(({ variant, file }) => ({ variant, file, bytes: readBytes(file, { what: "artifact", bytesMax: 16 * 1024 * 1024 }) }));
   const artifacts = [];
   for (const { variant, file, bytes } of files) {
     try {
@@ -81,16 +80,10 @@ async function create(id: string, flags: ClientFlags & AuthorityFlags & { readon
       throw about(file, error);
     }
   }
-  const made = await client.post<Release>("/releases", { id, artifacts, notes: flags.notes, ...authorityOf(flags) });
-  const { devices: _devices, ...fleet } = await client.get<Preflight>(`${path`/releases/${id}/preflight`}?limit=1`);
-  output(flags).result({ ...made, preflight: fleet }, () => `${describe(made)}\n\n${inShort(fleet)}`);
-}
-
-/** What preflight found, in as many lines as there is something to say. */
-function inShort({ installable, risky, refused, reasons }: Omit<Preflight, "devices">): string {
-  const all = installable + risky + refused;
-  const head = all === 0 ? "no device has reported yet" : `${installable} of ${all} devices can install it, ${risky} perhaps, ${refused} not`;
-  return [head, ...reasons.map(({ devices, reason }) => `  ${devices}: ${reason}`)].join("\n");
+  const made = await client.post<Release>("/releases", { ...rest, artifacts, ...authorityOf(flags) });
+  const { devices: _devices, ...fleet } = await client.get<Preflight>(`${path`/releases/${made.id}/preflight`}?limit=1`);
+  const { inShort, releaseText } = await import("../release-view.ts");
+  output(flags).result({ ...made, preflight: fleet }, () => `${releaseText(made)}\n\n${inShort(fleet)}`);
 }
 
 async function list(flags: ClientFlags): Promise<void> {
@@ -107,18 +100,8 @@ async function list(flags: ClientFlags): Promise<void> {
 
 async function show(id: string, flags: ClientFlags): Promise<void> {
   const one = await clientOf(flags).get<Release>(path`/releases/${id}`);
-  output(flags).result(one, () => describe(one));
-}
-
-function describe(one: Release): string {
-  const head = facts([
-    ["release", one.id],
-    ["version", one.version],
-    ["barred", one.barred === null ? "no" : { text: one.barred, tone: "bad" }],
-    ...(one.notes === "" ? [] : [["notes", one.notes] as const]),
-  ]);
-  const rows = one.artifacts.map(({ variant, size, imageHash, digest }) => [`${variant.board}/${variant.revision}/${variant.partitionMap}`, size, imageHash.slice(0, 16), digest.slice(0, 16)]);
-  return `${head}\n\n${table([{ title: "VARIANT" }, { title: "BYTES", align: "right" }, { title: "IMAGE" }, { title: "FILE" }], rows)}`;
+  const { releaseText } = await import("../release-view.ts");
+  output(flags).result(one, () => releaseText(one));
 }
 
 async function preflight(id: string, flags: ClientFlags): Promise<void> {
@@ -127,31 +110,7 @@ async function preflight(id: string, flags: ClientFlags): Promise<void> {
   const result = await client.get<Preflight>(`${base}?limit=1`);
   const { items } = await client.pages<unknown>(base, "devices", Number.POSITIVE_INFINITY);
   const { next: _next, ...shown } = { ...result, devices: items, next: null };
-  output(flags).result(shown, () => {
-    const head = facts([
-      ["release", `${result.release} (${result.version})`],
-      ["installable", { text: String(result.installable), tone: "good" }],
-      ["risky", { text: String(result.risky), tone: result.risky === 0 ? "strong" : "warn" }],
-      ["refused", { text: String(result.refused), tone: result.refused === 0 ? "strong" : "bad" }],
-      ...(result.barred === null ? [] : [["barred", { text: result.barred, tone: "bad" as const }] as const]),
-    ]);
-    const versions = table(
-      [{ title: "FROM" }, { title: "DEVICES", align: "right" }, { title: "CAN", align: "right" }, { title: "AS" }, { title: "BUT", flexible: true }],
-      result.fromVersions.map((from) => [from.version, from.devices, from.installable, from.direction, from.obstacles.join("; ") || "-"]),
-    );
-    const hardware = table(
-      [{ title: "HARDWARE", flexible: true }, { title: "MODE" }, { title: "DEVICES", align: "right" }, { title: "BYTES", align: "right" }, { title: "ROOM", align: "right" }, { title: "WAY BACK" }],
-      result.hardware.map((kind) => [
-        `${kind.board} ${kind.revision}`,
-        kind.mode,
-        kind.devices,
-        kind.fits ? kind.size : { text: String(kind.size), tone: "bad" as const },
-        `<= ${kind.roomMax}`,
-        `${kind.revertWorks === null ? "may revert" : kind.revertWorks ? "reverts" : "no revert"}, ${kind.keepsRollbackImage ? "keeps the old image" : "keeps nothing"}`,
-      ]),
-    );
-    const reasons = result.reasons.length === 0 ? "" : `\n\n${table([{ title: "DEVICES", align: "right" }, { title: "BECAUSE" }], result.reasons.map(({ devices, reason }) => [devices, reason]))}`;
-    return `${head}\n\n${versions}\n\n${hardware}${reasons}`;
-  });
+  const { preflightText } = await import("../release-view.ts");
+  output(flags).result(shown, () => preflightText(result));
   process.exitCode = result.installable + result.risky > 0 ? exitCodes.done : exitCodes.failed;
 }

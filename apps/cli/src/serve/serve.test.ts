@@ -60,9 +60,10 @@ test("a release goes from upload to 100 % over MQTT, through a SIGKILL, and nobo
   const boards = new Map([["d1", await device(mqtt, "d1", 1)], ["d2", await device(mqtt, "d2", 1)]]);
   expect(await json("device", "list")).toMatchObject({ total: 2, devices: [{ id: "d1" }, { id: "d2" }] });
 
-  for (const version of ["1.1.0", "1.2.0"]) {
-    expect(await json("release", "create", version, "--artifact", `nrf52840dk/revA/pm1=${file(`${version}.bin`)}`)).toMatchObject({ id: version, version });
-  }
+  const declared = { storage: { minRead: 1, maxRead: 1, writes: 1 }, migration: false, from: [{ min: "1.0.0" }], hop: null };
+  expect(await json("release", "create", "1.1.0", "--artifact", `nrf52840dk/revA/pm1=${file("1.1.0.bin")}`)).toMatchObject({ id: "1.1.0", version: "1.1.0", storage: null });
+  writeFileSync(file("release.yaml"), `id: 1.2.0\nartifacts: { nrf52840dk/revA/pm1: 1.2.0.bin }\nstorage: { minRead: 1, maxRead: 1, writes: 1 }\nfrom: [{ min: "1.0.0" }]\n`);
+  expect(await json("release", "create", "--manifest", file("release.yaml"))).toMatchObject({ id: "1.2.0", version: "1.2.0", ...declared });
   expect(await json("release", "preflight", "1.1.0")).toMatchObject({ installable: 2, refused: 0 });
   const started = await json("rollout", "start", "1.1.0", "--plan", file("plan.yaml"), "--reason", "weekly");
   const stages = (started["membership"] as { stages: { devices: string[] }[] }).stages;
@@ -76,6 +77,7 @@ test("a release goes from upload to 100 % over MQTT, through a SIGKILL, and nobo
 
   expect(await running.end("SIGKILL")).toBe(null);
   running = await served([...args, "--http", new URL(http).host, "--mqtt", new URL(mqtt).host]);
+  expect(await json("release", "show", "1.2.0")).toMatchObject(declared);
   const again = { canary: await device(mqtt, canary, 3, board.running), other: await device(mqtt, other, 2) };
   const second = await again.other.offer();
   expect(await again.other.download(second)).toBe(second.digest.toHex());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError, type Digest, releaseId } from "@coalmine/core";
-import { preflight as checkFleet, releaseOf } from "@coalmine/orchestrator";
+import { declared, preflight as checkFleet, releaseOf } from "@coalmine/orchestrator";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { presentRelease } from "../present.ts";
 import { name, preflight, preflightQuery, release, releaseBody, releaseList } from "../schemas.ts";
@@ -31,7 +31,7 @@ export function releaseRoutes(app: ZodApp, { host, artifacts }: ApiContext): voi
         return { variant, bytes };
       });
       const { id, notes, by, reason } = body;
-      const made = await host.createRelease({ id, artifacts: files, notes, authority: { by, reason } });
+      const made = await host.createRelease({ id, artifacts: files, notes, ...declared(body), authority: { by, reason } });
       reply.code(201).header("location", `/releases/${encodeURIComponent(id)}`);
       return presentRelease(made);
     },
