@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The deciding half of the rollout machine: `step` decides and applies, `apply` only folds what was decided before.
+import { deadlineOf, indexOf, listenedSince, overdueAt, sortReady, watch } from "./agenda.ts";
 import { type Assignment, settled } from "./assignment.ts";
 import type { Authority, Decision, RolloutCommand } from "./decision.ts";
 import { CoalmineError, invariant, unreachable } from "./error.ts";
 import type { Judge, Judgement, Verdict } from "./verdict.ts";
-import { deadlineOf, indexOf, isActive, listenedSince, move, overdueAt, type Rollout, sortReady, type StageState, takeBack, watch } from "./rollout.ts";
+import { move, takeBack } from "./move.ts";
+import { isActive, type Rollout, type StageState } from "./rollout.ts";
 import { take } from "./pace.ts";
 import { type Instant, formatDuration, since } from "./time.ts";
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export * from "./agenda.ts";
 export * from "./assignment.ts";
 export * from "./conduct.ts";
 export * from "./decision.ts";
@@ -6,8 +7,10 @@ export * from "./error.ts";
 export * from "./hardware.ts";
 export * from "./heap.ts";
 export * from "./ids.ts";
+export * from "./move.ts";
 export * from "./pace.ts";
 export * from "./plan.ts";
 export * from "./rollout.ts";
+export * from "./signal.ts";
 export * from "./time.ts";
 export * from "./verdict.ts";
