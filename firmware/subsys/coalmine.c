@@ -25,6 +25,16 @@ LOG_MODULE_REGISTER(coalmine, CONFIG_COALMINE_LOG_LEVEL);
 #define SWAP_MODE COALMINE_SWAP_MOVE
 #endif
 
+#if defined(CONFIG_COALMINE_DOWNGRADE_NONE)
+#define DOWNGRADE COALMINE_DOWNGRADE_NONE
+#elif defined(CONFIG_COALMINE_DOWNGRADE_VERSION)
+#define DOWNGRADE COALMINE_DOWNGRADE_VERSION
+#elif defined(CONFIG_COALMINE_DOWNGRADE_VERSION_BUILD)
+#define DOWNGRADE COALMINE_DOWNGRADE_VERSION_BUILD
+#elif defined(CONFIG_COALMINE_DOWNGRADE_COUNTER)
+#define DOWNGRADE COALMINE_DOWNGRADE_COUNTER
+#endif
+
 BUILD_ASSERT(sizeof(CONFIG_BOARD) - 1 <= COALMINE_HARDWARE_MAX, "the board's name is too long");
 BUILD_ASSERT(sizeof(CONFIG_COALMINE_HARDWARE_REVISION) - 1 <= COALMINE_HARDWARE_MAX);
 
@@ -211,6 +221,14 @@ static int begin(void)
 	config.attributes = app->attributes;
 	config.attribute_count = app->attribute_count;
 	config.storage_schema = CONFIG_COALMINE_STORAGE_SCHEMA;
+#if defined(DOWNGRADE)
+	config.has_bootloader = true;
+	config.bootloader = (struct coalmine_bootloader){
+		.downgrade = DOWNGRADE,
+		.sectors = config.flash.slot_size / config.flash.page_size,
+		.write_align = config.flash.write_unit,
+	};
+#endif
 	config.policy = (struct coalmine_policy){
 		.min_uptime_s = CONFIG_COALMINE_MIN_UPTIME,
 		.deadline_s = CONFIG_COALMINE_DEADLINE,

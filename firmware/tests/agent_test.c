@@ -38,6 +38,8 @@ static const struct coalmine_agent_config config = {
 	.attributes = attributes,
 	.attribute_count = 1,
 	.storage_schema = 1,
+	.has_bootloader = true,
+	.bootloader = {COALMINE_DOWNGRADE_NONE, WORLD_SLOT / WORLD_PAGE, 8},
 	.policy = {30, 600, true},
 	.battery_min = 20,
 };

@@ -13,6 +13,7 @@ static const char *const causes[] = {"power-on", "pin",	  "software", "watchdog"
 				     "brownout", "fault", "unknown"};
 static const char *const modes[] = {"swap-move", "swap-offset", "swap-scratch", "overwrite",
 				    "direct-xip"};
+static const char *const downgrades[] = {"none", "version", "version+build", "counter"};
 static const char *const outcomes[] = {"applying", "testing", "confirmed",
 				       "reverted", "refused", "failed"};
 static const char *const states[] = {"accepted", "downloading", "downloaded", "applying",
@@ -154,6 +155,15 @@ static void hello(const struct coalmine_hello *value)
 
 	printf("},");
 	number("storageSchema", value->storage_schema);
+	if (value->has_bootloader) {
+		printf(",\"bootloader\":{");
+		word("downgrade", downgrades[value->bootloader.downgrade]);
+		comma();
+		number("sectors", value->bootloader.sectors);
+		comma();
+		number("writeAlign", value->bootloader.write_align);
+		printf("}");
+	}
 }
 
 static void heartbeat(const struct coalmine_heartbeat *value)

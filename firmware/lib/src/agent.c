@@ -328,7 +328,7 @@ void coalmine_agent_command(struct coalmine_agent *agent, const uint8_t *data, s
 		break;
 	case COALMINE_SWAP_BACK:
 		coalmine_agent_swap_back(agent, command.swap_back.offer,
-					 command.swap_back.image_hash.data);
+					 command.swap_back.image_hash.data, now_ms);
 		break;
 	case COALMINE_CONFIRM:
 		if (coalmine_agent_on_trial(agent) && agent->has_attempt &&

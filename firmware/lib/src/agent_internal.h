@@ -37,7 +37,7 @@ void coalmine_agent_take_offer(struct coalmine_agent *agent, const struct coalmi
 			       int64_t now_ms);
 void coalmine_agent_cancel(struct coalmine_agent *agent, uint64_t offer, int64_t now_ms);
 void coalmine_agent_swap_back(struct coalmine_agent *agent, uint64_t offer,
-			      const uint8_t image_hash[COALMINE_HASH_SIZE]);
+			      const uint8_t image_hash[COALMINE_HASH_SIZE], int64_t now_ms);
 void coalmine_agent_take_answer(struct coalmine_agent *agent,
 				const struct coalmine_block_answer *answer, int64_t now_ms);
 /* Begins, asks again, reboots: whatever of the update is due. */

@@ -63,6 +63,8 @@ static void fill_hello(struct coalmine_agent *agent)
 		.interval_s = config->interval_s,
 		.attribute_count = config->attribute_count,
 		.storage_schema = config->storage_schema,
+		.has_bootloader = config->has_bootloader,
+		.bootloader = config->bootloader,
 	};
 	if (start->has_other) {
 		hello->slot1 = slot_of(&start->other);

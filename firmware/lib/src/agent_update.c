@@ -161,7 +161,7 @@ void coalmine_agent_cancel(struct coalmine_agent *agent, uint64_t offer, int64_t
 }
 
 void coalmine_agent_swap_back(struct coalmine_agent *agent, uint64_t offer,
-			      const uint8_t image_hash[COALMINE_HASH_SIZE])
+			      const uint8_t image_hash[COALMINE_HASH_SIZE], int64_t now_ms)
 {
 	if ((agent->has_attempt && agent->attempt.offer == offer) ||
 	    coalmine_seen_offer(&agent->seen, offer)) {
@@ -188,6 +188,9 @@ void coalmine_agent_swap_back(struct coalmine_agent *agent, uint64_t offer,
 					   "the other slot does not hold that image");
 	} else {
 		coalmine_agent_forget_offer(agent);
+		/* Best effort: the reset does not wait for anybody. */
+		coalmine_agent_tell_progress(agent, offer, COALMINE_PROGRESS_APPLYING);
+		coalmine_agent_send(agent, now_ms);
 		coalmine_agent_request_swap(agent);
 	}
 }

@@ -154,12 +154,19 @@ uint8_t coalmine_reader_begin(struct coalmine_reader *reader, uint8_t pairs, uin
 
 void coalmine_read_map(struct coalmine_reader *reader, uint32_t pairs)
 {
-	size_t start = reader->at;
-	uint64_t count = head(reader, MAJOR_MAP, UINT32_MAX);
+	(void)coalmine_read_open_map(reader, pairs, pairs);
+}
 
-	if (!failed(reader) && count != pairs) {
+uint32_t coalmine_read_open_map(struct coalmine_reader *reader, uint32_t least, uint32_t most)
+{
+	size_t start = reader->at;
+	uint32_t count = (uint32_t)head(reader, MAJOR_MAP, UINT32_MAX);
+
+	if (!failed(reader) && (count < least || count > most)) {
 		coalmine_reader_fail(reader, COALMINE_FAULT_PAIRS, start);
 	}
+
+	return count;
 }
 
 uint32_t coalmine_read_entries(struct coalmine_reader *reader, uint8_t key, uint32_t max)

@@ -60,7 +60,7 @@ static void write_hello(struct coalmine_writer *writer, const struct coalmine_he
 	struct coalmine_text last = {"", 0};
 	size_t count = hello->attribute_count;
 
-	coalmine_write_map(writer, 8);
+	coalmine_write_map(writer, hello->has_bootloader ? 9 : 8);
 	coalmine_write_key(writer, 0);
 	coalmine_write_map(writer, 5);
 	coalmine_write_text(writer, 0, hello->hardware.board, COALMINE_HARDWARE_MAX);
@@ -106,6 +106,14 @@ static void write_hello(struct coalmine_writer *writer, const struct coalmine_he
 	}
 
 	coalmine_write_uint(writer, 7, hello->storage_schema, UINT32_MAX);
+	if (hello->has_bootloader) {
+		coalmine_write_key(writer, 8);
+		coalmine_write_map(writer, 3);
+		coalmine_write_uint(writer, 0, hello->bootloader.downgrade,
+				    COALMINE_DOWNGRADE_COUNTER);
+		coalmine_write_uint(writer, 1, hello->bootloader.sectors, UINT32_MAX);
+		coalmine_write_uint(writer, 2, hello->bootloader.write_align, UINT32_MAX);
+	}
 }
 
 static void read_hello(struct coalmine_reader *reader, struct coalmine_hello *hello)
@@ -113,7 +121,7 @@ static void read_hello(struct coalmine_reader *reader, struct coalmine_hello *he
 	struct coalmine_text last = {"", 0};
 	uint32_t count;
 
-	coalmine_read_map(reader, 8);
+	hello->has_bootloader = coalmine_read_open_map(reader, 8, 9) > 8;
 	coalmine_read_key(reader, 0);
 	coalmine_read_map(reader, 5);
 	hello->hardware.board = coalmine_read_text(reader, 0, COALMINE_HARDWARE_MAX);
@@ -149,6 +157,14 @@ static void read_hello(struct coalmine_reader *reader, struct coalmine_hello *he
 
 	hello->attribute_count = count;
 	hello->storage_schema = (uint32_t)coalmine_read_uint(reader, 7, UINT32_MAX);
+	if (hello->has_bootloader) {
+		coalmine_read_key(reader, 8);
+		coalmine_read_map(reader, 3);
+		hello->bootloader.downgrade =
+			coalmine_read_word(reader, 0, COALMINE_DOWNGRADE_COUNTER + 1);
+		hello->bootloader.sectors = (uint32_t)coalmine_read_uint(reader, 1, UINT32_MAX);
+		hello->bootloader.write_align = (uint32_t)coalmine_read_uint(reader, 2, UINT32_MAX);
+	}
 }
 
 static void write_heartbeat(struct coalmine_writer *writer,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceId, Instant, Millis } from "@coalmine/core";
 import { Seconds } from "@coalmine/core";
-import type { Attempt, Hardware, Hello, Report } from "@coalmine/protocol";
+import type { Attempt, BootloaderBuild, Hardware, Hello, Report } from "@coalmine/protocol";
 import { hex } from "./entry.ts";
 import type { Door } from "./ports.ts";
 
@@ -28,6 +28,8 @@ export interface DeviceRecord {
   firstSeen: Instant;
   lastSeen: Instant;
   hardware: Hardware | null;
+  /** How its bootloader was built; null when the device does not say. */
+  bootloader: BootloaderBuild | null;
   /** Hash (hex), version and build of the running image; null until the first hello. */
   running: { imageHash: string; version: string; buildId: string; confirmed: boolean } | null;
   slot1: { imageHash: string; version: string } | null;
@@ -53,6 +55,7 @@ export function newDevice(id: DeviceId, door: Door, at: Instant): DeviceRecord {
     firstSeen: at,
     lastSeen: at,
     hardware: null,
+    bootloader: null,
     running: null,
     slot1: null,
     attempt: null,
@@ -165,6 +168,7 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
  */
 function learnIdentity(device: DeviceRecord, hello: Hello, freshness: "new" | "late"): void {
   device.hardware = hello.hardware;
+  device.bootloader = hello.bootloader ?? null;
   device.resetCause = hello.resetCause;
   device.interval = Seconds(Math.max(1, hello.interval_s));
   device.attributes = hello.attributes;

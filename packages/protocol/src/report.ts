@@ -41,6 +41,17 @@ export interface Hardware {
   readonly slotSize: number;
 }
 
+/** What a bootloader does with an image that is older than the one that runs (MCUBOOT_DOWNGRADE_PREVENTION and its kin). */
+export type DowngradePrevention = "none" | "version" | "version+build" | "counter";
+
+/** How the bootloader was built, as far as the firmware knows. */
+export interface BootloaderBuild {
+  readonly downgrade: DowngradePrevention;
+  /** Sectors of slot 1, and its write alignment in bytes; 0 when the firmware does not say. */
+  readonly sectors: number;
+  readonly writeAlign: number;
+}
+
 /** Sent after every boot and on request. */
 export interface Hello {
   readonly kind: "hello";
@@ -55,6 +66,8 @@ export interface Hello {
   /** Facts for cohorts: connectivity, power, site and the like. At most 16. */
   readonly attributes: Readonly<Record<string, string>>;
   readonly storageSchema: number;
+  /** Left out by firmware that does not know: then nothing is known of its downgrade prevention. */
+  readonly bootloader?: BootloaderBuild | undefined;
 }
 
 /** Sent every interval. Carries enough to notice a changed image even when a hello was lost. */

@@ -17,6 +17,8 @@ export interface HardwareKind {
   readonly bootloader: BootConfig;
   /** Bytes of slot 1. */
   readonly slotSize: number;
+  /** Its firmware knows how the bootloader was built, and says so. */
+  readonly tellsBootloader: boolean;
   /** The bootloader starts the watchdog; without it an image that hangs early never resets. */
   readonly watchdogFromBoot: boolean;
   /** From reset to the application, without any swap. */

@@ -26,7 +26,7 @@ function kindOf(mode: SwapMode): HardwareKind {
     name: mode, board: "b", revision: "r", partitionMap: "p",
     geometry: layOut(areas),
     bootloader: bootConfig({ mode, keys: [key], maxImgSectors: 16 }),
-    slotSize: 0x8000, watchdogFromBoot: true, bootTime: Milliseconds(0), flashTime: Milliseconds(0), memory: 1,
+    slotSize: 0x8000, tellsBootloader: true, watchdogFromBoot: true, bootTime: Milliseconds(0), flashTime: Milliseconds(0), memory: 1,
   };
 }
 

@@ -296,6 +296,7 @@ export function swapBack(turn: Turn, command: SwapBack): void {
     endAttempt(turn, attempt, "failed", "the other slot does not hold that image");
   } else {
     forget(device);
+    send(turn, { kind: "progress", offer: command.offer, state: "applying", offset: 0 });
     if (requestSwap(turn, attempt)) {
       reset(turn, "software");
     }

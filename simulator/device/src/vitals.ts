@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pulse of a board: heartbeats by its duty cycle, with battery, link and memory.
-import type { Hello } from "@coalmine/protocol";
+import type { BootloaderBuild, Hello } from "@coalmine/protocol";
 import { reportable, runsConfirmed } from "./attempt.ts";
 import { batteryLevel, drainBattery, emptyAt } from "./battery.ts";
-import { attributesOf } from "./description.ts";
+import { attributesOf, type HardwareKind } from "./description.ts";
 import { chance, type Device, findDefect, ownTime, type Turn } from "./device.ts";
 import { leakSpread } from "./faults.ts";
 import { otherSlot } from "./flash-state.ts";
@@ -39,8 +39,19 @@ export function sendHello(turn: Turn): void {
     interval_s: Math.max(1, Math.round(connectivity.interval / 1_000)),
     attributes: attributesOf(description),
     storageSchema: device.storageSchema,
+    ...(hardware.tellsBootloader ? { bootloader: bootloaderBuild(hardware) } : {}),
   };
   send(turn, hello);
+}
+
+function bootloaderBuild({ bootloader, geometry }: HardwareKind): BootloaderBuild {
+  const { downgrade, versionCmpBuild, hwRollback } = bootloader;
+  const slot1 = geometry.areas[1];
+  return {
+    downgrade: downgrade === "counter" || hwRollback ? "counter" : downgrade === null ? "none" : versionCmpBuild ? "version+build" : "version",
+    sectors: slot1?.sectorSize.length ?? 0,
+    writeAlign: slot1?.align ?? 0,
+  };
 }
 
 /** Plans the first heartbeat of a boot. Spread over the interval by name, so that a fleet does not speak at once. */

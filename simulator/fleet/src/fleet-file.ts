@@ -20,6 +20,7 @@ const value = z.string().regex(/^[ -~]{1,64}$/, "must be 1 to 64 printable ASCII
 
 const bootloader = z.strictObject({
   downgrade: z.enum(["version", "counter"]).nullable().default(null),
+  versionCmpBuild: z.boolean().default(false),
   validatePrimary: z.boolean().default(true),
   bootstrap: z.boolean().default(false),
   overwriteFast: z.boolean().default(true),
@@ -41,6 +42,8 @@ const hardware = z.strictObject({
   align: z.union([z.literal(1), z.literal(2), z.literal(4), z.literal(8), z.literal(16), z.literal(32)], { error: "must be 1, 2, 4, 8, 16 or 32" }).default(4),
   mode: z.enum(["swap-move", "swap-offset", "swap-scratch", "overwrite", "direct-xip"]).default("swap-move"),
   bootloader: bootloader.prefault({}),
+  /** Its firmware reports how the bootloader was built: downgrade prevention, sectors, alignment. */
+  tellsBootloader: z.boolean().default(true),
   watchdogFromBoot: z.boolean().default(true),
   bootTime: duration.default(Seconds(2)),
   flashTime: duration.default(Milliseconds(2)),

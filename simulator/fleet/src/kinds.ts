@@ -43,6 +43,7 @@ export function hardwareKind(spec: HardwareSpec, key: PublicKey): HardwareKind {
       ...spec.bootloader,
     }),
     slotSize: areas[1]?.size ?? spec.slotSize,
+    tellsBootloader: spec.tellsBootloader,
     watchdogFromBoot: spec.watchdogFromBoot,
     bootTime: spec.bootTime,
     flashTime: spec.flashTime,

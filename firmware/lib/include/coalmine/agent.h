@@ -33,6 +33,9 @@ struct coalmine_agent_config {
 	const struct coalmine_attribute *attributes;
 	size_t attribute_count;
 	uint32_t storage_schema;
+	/* False: the firmware does not know how its bootloader was built. */
+	bool has_bootloader;
+	struct coalmine_bootloader bootloader;
 	/* For a trial that no offer describes: a swap-back, or an image that a cable put there. */
 	struct coalmine_policy policy;
 	/* Below this charge an update waits, in per cent. */

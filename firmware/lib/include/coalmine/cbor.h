@@ -117,6 +117,8 @@ void coalmine_reader_fail(struct coalmine_reader *reader, enum coalmine_fault fa
 uint8_t coalmine_reader_begin(struct coalmine_reader *reader, uint8_t pairs, uint8_t first,
 			      uint8_t last);
 void coalmine_read_map(struct coalmine_reader *reader, uint32_t pairs);
+/* A map of `least` pairs and up to `most` with the optional ones at its end; how many it has. */
+uint32_t coalmine_read_open_map(struct coalmine_reader *reader, uint32_t least, uint32_t most);
 /* The number of entries of a map with names as keys. */
 uint32_t coalmine_read_entries(struct coalmine_reader *reader, uint8_t key, uint32_t max);
 void coalmine_read_key(struct coalmine_reader *reader, uint8_t key);

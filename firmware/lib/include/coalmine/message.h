@@ -99,6 +99,22 @@ struct coalmine_hardware {
 	uint32_t slot_size;
 };
 
+/* What the bootloader does with an image that is older than the one that runs. */
+enum coalmine_downgrade {
+	COALMINE_DOWNGRADE_NONE,
+	COALMINE_DOWNGRADE_VERSION,
+	COALMINE_DOWNGRADE_VERSION_BUILD,
+	COALMINE_DOWNGRADE_COUNTER,
+};
+
+/* How the bootloader was built, as far as the firmware knows. */
+struct coalmine_bootloader {
+	enum coalmine_downgrade downgrade;
+	/* Sectors of slot 1, and its write alignment in bytes; 0: not told. */
+	uint32_t sectors;
+	uint32_t write_align;
+};
+
 struct coalmine_attempt {
 	uint64_t offer;
 	struct coalmine_span target;
@@ -135,6 +151,9 @@ struct coalmine_hello {
 	size_t attribute_count;
 	struct coalmine_attribute attributes[COALMINE_ENTRIES_MAX];
 	uint32_t storage_schema;
+	/* False: nothing is known of it, and `bootloader` is not looked at. */
+	bool has_bootloader;
+	struct coalmine_bootloader bootloader;
 };
 
 struct coalmine_heartbeat {

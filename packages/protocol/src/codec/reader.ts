@@ -96,10 +96,17 @@ export class Reader {
     return kind;
   }
 
-  /** A map of exactly `pairs`: version 1 has neither optional nor unknown keys. */
+  /** A map of exactly `pairs`: there are no unknown keys. */
   map(field: string, pairs: number): void {
+    this.openMap(field, pairs, pairs);
+  }
+
+  /** A map of `least` pairs and up to `most` with the optional ones at its end; how many it has. */
+  openMap(field: string, least: number, most: number): number {
     const start = this.#at;
-    this.#count(field, this.#head(field, MAP, "a map", limits.uint32), pairs, start);
+    const count = this.#head(field, MAP, "a map", limits.uint32);
+    this.#count(field, count, Math.min(most, Math.max(least, count)), start);
+    return count;
   }
 
   /** The key that the schema has next; keys rise, so a repeated one is never the next. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Decoded } from "../decoded.ts";
 import { isFactName, limits } from "../limits.ts";
-import type { Attempt, Hardware, Heartbeat, Hello, LogChunk, Report, ReportBody, SlotState } from "../report.ts";
+import type { Attempt, BootloaderBuild, Hardware, Heartbeat, Hello, LogChunk, Report, ReportBody, SlotState } from "../report.ts";
 import { unreachable } from "@coalmine/core";
 import { Reader } from "./reader.ts";
 import { compareNames, Writer } from "./writer.ts";
-import { deferralReasons, envelope, kinds, outcomes, progressStates, resetCauses, streams, swapModes } from "./words.ts";
+import { deferralReasons, downgradePreventions, envelope, kinds, outcomes, progressStates, resetCauses, streams, swapModes } from "./words.ts";
 
 const { uint32, safe } = limits;
 const PAIRS = 6;
@@ -124,7 +124,7 @@ function readBody(reader: Reader, kind: number): ReportBody | undefined {
 
 function writeHello(hello: Hello): void {
   const { hardware, running, slot1, attempt } = hello;
-  writer.map(8);
+  writer.map(hello.bootloader === undefined ? 8 : 9);
   writer.key(0);
   writer.map(5);
   writer.text(0, "hardware.board", hardware.board, limits.hardware);
@@ -158,10 +158,17 @@ function writeHello(hello: Hello): void {
     writer.textItem("hello.attributes", hello.attributes[name] as string, limits.value);
   }
   writer.uint(7, "hello.storageSchema", hello.storageSchema, uint32);
+  if (hello.bootloader !== undefined) {
+    writer.key(8);
+    writer.map(3);
+    writer.word(0, "bootloader.downgrade", hello.bootloader.downgrade, downgradePreventions);
+    writer.uint(1, "bootloader.sectors", hello.bootloader.sectors, uint32);
+    writer.uint(2, "bootloader.writeAlign", hello.bootloader.writeAlign, uint32);
+  }
 }
 
 function readHello(reader: Reader): Hello {
-  reader.map("hello", 8);
+  const pairs = reader.openMap("hello", 8, 9);
   reader.key("hardware", 0);
   const hardware = readHardware(reader);
   reader.key("running", 1);
@@ -187,6 +194,17 @@ function readHello(reader: Reader): Hello {
     interval_s: reader.uint(5, "hello.interval_s", uint32),
     attributes: reader.attributes(6, "hello.attributes"),
     storageSchema: reader.uint(7, "hello.storageSchema", uint32),
+    ...(pairs > 8 ? { bootloader: readBootloader(reader) } : {}),
+  };
+}
+
+function readBootloader(reader: Reader): BootloaderBuild {
+  reader.key("bootloader", 8);
+  reader.map("bootloader", 3);
+  return {
+    downgrade: reader.word(0, "bootloader.downgrade", downgradePreventions),
+    sectors: reader.uint(1, "bootloader.sectors", uint32),
+    writeAlign: reader.uint(2, "bootloader.writeAlign", uint32),
   };
 }
 

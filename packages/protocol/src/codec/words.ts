@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BlockAnswer } from "../block.ts";
-import type { Attempt, Deferred, LogChunk, ProgressState, ResetCause, SwapMode } from "../report.ts";
+import type { Attempt, Deferred, DowngradePrevention, LogChunk, ProgressState, ResetCause, SwapMode } from "../report.ts";
 
 /**
  * Words travel as their index in these tables, so their order is part of the format: append, never reorder.
@@ -23,6 +23,8 @@ export const swapModes = [
   "overwrite",
   "direct-xip",
 ] as const satisfies readonly SwapMode[];
+
+export const downgradePreventions = ["none", "version", "version+build", "counter"] as const satisfies readonly DowngradePrevention[];
 
 export const outcomes = [
   "applying",

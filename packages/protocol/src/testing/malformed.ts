@@ -124,6 +124,9 @@ export const malformed: readonly Malformed[] = [
   report("a whole number as metric", `${metrics} a1 616101`, "heartbeat.metrics: expected a float64, found an unsigned integer", 72),
   report("a map as metric", `${metrics} a1 6161a0`, "heartbeat.metrics: expected a float64, found a map", 72),
 
+  report("a hello with a pair beyond the optional one", `a6 0001 0101 ${occasion} 05aa`, "hello: unknown pairs", 18),
+  report("a hello with a pair missing", `a6 0001 0101 ${occasion} 05a7`, "hello: pairs are missing", 18),
+
   // Texts.
   report("a board with an escape sequence", `${hello} 00a5 00651b5b324a21`, "hardware.board: not printable ASCII", 23),
   report("a board with a line break", `${hello} 00a5 0063610a62`, "hardware.board: not printable ASCII", 24),

@@ -7,7 +7,7 @@ import type { Command } from "../command.ts";
 import type { Decoded } from "../decoded.ts";
 import { limits } from "../limits.ts";
 import type { Attempt, Hello, Report, ReportBody } from "../report.ts";
-import { outcomes, progressStates, deferralReasons, resetCauses, swapModes } from "../codec/words.ts";
+import { downgradePreventions, outcomes, progressStates, deferralReasons, resetCauses, swapModes } from "../codec/words.ts";
 
 /** The four message types, named as in coalmine.cddl, with both directions of each. */
 export const codecs = {
@@ -54,6 +54,7 @@ const hello: Hello = {
   interval_s: 60,
   attributes: { site: "lab", power: "battery", connectivity: "lte-m" },
   storageSchema: 2,
+  bootloader: { downgrade: "version", sectors: 119, writeAlign: 4 },
 };
 
 /** As many attributes or metrics as are allowed, with names of all lengths up to the longest. */
@@ -81,6 +82,7 @@ const largest: Hello = {
   interval_s: limits.uint32,
   attributes: full(() => text(64)),
   storageSchema: limits.uint32,
+  bootloader: { downgrade: "counter", sectors: limits.uint32, writeAlign: limits.uint32 },
 };
 
 const smallest: Hello = {
@@ -125,6 +127,7 @@ function reports(): Sample[] {
     }),
     report("hello, everything as small as it may be", smallest, { boot: 0, sequence: 0, uptime_s: 0 }),
     ...swapModes.slice(1).map((mode) => report(`hello, mode ${mode}`, { ...smallest, hardware: { ...smallest.hardware, mode } })),
+    ...downgradePreventions.map((downgrade) => report(`hello, downgrade prevention ${downgrade}`, { ...smallest, bootloader: { downgrade, sectors: 0, writeAlign: 0 } })),
     ...resetCauses.map((resetCause) => report(`hello, reset cause ${resetCause}`, { ...smallest, resetCause })),
     report("heartbeat", { ...heartbeat, metrics: { heap_free: 12_345, rssi: -71.5 } }),
     report("heartbeat, no battery, no metrics", { ...heartbeat, battery: null, metrics: {} }),
