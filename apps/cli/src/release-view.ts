@@ -25,6 +25,13 @@ export interface Preflight {
   readonly barred: string | null;
   readonly fromVersions: readonly { readonly version: string; readonly devices: number; readonly installable: number; readonly direction: string; readonly obstacles: readonly string[] }[];
   readonly hardware: readonly { readonly board: string; readonly revision: string; readonly mode: string; readonly devices: number; readonly size: number; readonly roomMax: number; readonly fits: boolean; readonly keepsRollbackImage: boolean; readonly revertWorks: boolean | null }[];
+  readonly layout: {
+    readonly migration: boolean;
+    readonly changes: readonly { readonly what: string }[];
+    readonly schemas: readonly { readonly schema: number; readonly devices: number; readonly outcome: string; readonly oneWayFrom: readonly string[] }[];
+    readonly partitionMaps: readonly { readonly board: string; readonly revision: string; readonly partitionMap: string; readonly devices: number; readonly fits: boolean }[];
+  };
+  readonly hops: readonly { readonly release: string; readonly devices: number; readonly from: readonly string[] }[];
   readonly reasons: readonly { readonly reason: string; readonly devices: number }[];
   readonly devices: readonly unknown[];
 }
@@ -45,10 +52,11 @@ export function releaseText(one: Release): string {
 }
 
 /** What preflight found, in as many lines as there is something to say. */
-export function inShort({ installable, risky, refused, reasons }: Omit<Preflight, "devices">): string {
+export function inShort({ installable, risky, refused, reasons, layout }: Omit<Preflight, "devices">): string {
   const all = installable + risky + refused;
   const head = all === 0 ? "no device has reported yet" : `${installable} of ${all} devices can install it, ${risky} perhaps, ${refused} not`;
-  return [head, ...reasons.map(({ devices, reason }) => `  ${devices}: ${reason}`)].join("\n");
+  const marked = layout.migration ? [`a migration${layout.changes.length === 0 ? "" : `: ${layout.changes.map(({ what }) => what).join("; ")}`}`] : [];
+  return [head, ...marked, ...reasons.map(({ devices, reason }) => `  ${devices}: ${reason}`)].join("\n");
 }
 
 /** The whole of a preflight but for its devices. */
@@ -58,6 +66,7 @@ export function preflightText(result: Preflight): string {
     ["installable", { text: String(result.installable), tone: "good" }],
     ["risky", { text: String(result.risky), tone: result.risky === 0 ? "strong" : "warn" }],
     ["refused", { text: String(result.refused), tone: result.refused === 0 ? "strong" : "bad" }],
+    ["migration", result.layout.migration ? { text: result.layout.changes.map(({ what }) => what).join("; ") || "yes", tone: "warn" } : "no"],
     ...(result.barred === null ? [] : [["barred", { text: result.barred, tone: "bad" as const }] as const]),
   ]);
   const versions = table(
@@ -75,6 +84,17 @@ export function preflightText(result: Preflight): string {
       `${kind.revertWorks === null ? "may revert" : kind.revertWorks ? "reverts" : "no revert"}, ${kind.keepsRollbackImage ? "keeps the old image" : "keeps nothing"}`,
     ]),
   );
+  const layout = table(
+    [{ title: "STORAGE SCHEMA", align: "right" }, { title: "DEVICES", align: "right" }, { title: "IS" }, { title: "NO WAY BACK TO" }],
+    result.layout.schemas.map((held) => [
+      held.schema === 0 ? "none" : held.schema,
+      held.devices,
+      held.outcome === "unreadable" ? { text: held.outcome, tone: "bad" as const } : held.outcome,
+      held.oneWayFrom.join(", ") || "-",
+    ]),
+  );
+  const foreign = result.layout.partitionMaps.filter((map) => !map.fits).map((map) => `\n${map.devices} devices of ${map.board} ${map.revision} have partition map ${map.partitionMap}: not in this release`);
+  const hops = result.hops.map((hop) => `\nrelease ${hop.release} goes first for ${hop.devices} devices, from ${hop.from.join(", ")}`);
   const reasons = result.reasons.length === 0 ? "" : `\n\n${table([{ title: "DEVICES", align: "right" }, { title: "BECAUSE" }], result.reasons.map(({ devices, reason }) => [devices, reason]))}`;
-  return `${head}\n\n${versions}\n\n${hardware}${reasons}`;
+  return `${head}\n\n${versions}\n\n${hardware}\n\n${layout}\n${[...foreign, ...hops].join("")}${reasons}`;
 }

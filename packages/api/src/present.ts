@@ -27,6 +27,7 @@ export function presentDevice(state: HostState, device: DeviceRecord) {
     crashes: device.crashes,
     reports: device.reports,
     quarantined: device.quarantined,
+    excluded: device.excluded,
     release: releaseOn(state, device),
     rollout: rollout === undefined || member === undefined ? null : { id: rollout.id, stage: rollout.stages[member.stage]?.name ?? "", state: member.state },
   };

@@ -64,6 +64,7 @@ export const releaseBody = z.strictObject({
   artifacts: z.array(z.strictObject({ digest, variant })).min(1, "a release needs at least one artifact").max(64),
   notes: z.string().max(20_000).default(""),
   ...declarationFields,
+  override: z.boolean().default(false).describe("allows a migration that changes more than one thing at once; the reason is recorded"),
   ...authority,
 });
 
@@ -143,6 +144,7 @@ export const device = z.object({
   crashes: z.number(),
   reports: z.number(),
   quarantined: z.array(z.string()),
+  excluded: z.object({ rollout: z.string(), release: z.string(), reason: z.string() }).nullable().describe("why the newest rollout that could have had it left it out"),
   release: z.string().nullable(),
   rollout: z.object({ id: z.string(), stage: z.string(), state: z.string() }).nullable(),
 });
@@ -154,12 +156,14 @@ export const resolved = z.object({ name: z.string(), count: z.number(), devices:
 export const storedArtifact = z.object({ digest: z.string(), size: z.number() });
 export const artifactList = z.object({ artifacts: z.array(storedArtifact.extend({ releases: z.array(z.string()) })) });
 
+const storageSchema = z.object({ minRead: z.number(), maxRead: z.number(), writes: z.number() });
+
 export const release = z.object({
   id: z.string(),
   version: z.string(),
   artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), imageHash: z.string(), buildId: z.string(), size: z.number(), version: z.string(), securityCounter: z.number().optional(), sampleKey: z.string().optional() })),
   notes: z.string(),
-  storage: z.object({ minRead: z.number(), maxRead: z.number(), writes: z.number() }).nullable().describe("storage schemas it reads and writes; null when not declared"),
+  storage: storageSchema.nullable().describe("storage schemas it reads and writes; null when not declared"),
   migration: z.boolean(),
   from: z.array(z.object({ min: z.string().optional(), max: z.string().optional() })).describe("versions it may be installed over; empty means any"),
   hop: z.string().nullable(),
@@ -178,8 +182,18 @@ export const preflight = z.object({
   hardware: z.array(
     hardware.extend({ ...bootloader, devices: z.number(), size: z.number(), roomMax: z.number(), fits: z.boolean() }),
   ),
+  layout: z.object({
+    storage: storageSchema.nullable(),
+    migration: z.boolean(),
+    changes: z.array(z.object({ kind: z.string(), what: z.string() })).describe("what it changes in the data layout; more than one at once needs an override"),
+    schemas: z.array(z.object({ schema: z.number(), devices: z.number(), outcome: z.string(), oneWayFrom: z.array(z.string()) })),
+    partitionMaps: z.array(z.object({ board: z.string(), revision: z.string(), partitionMap: z.string(), devices: z.number(), fits: z.boolean() })),
+  }),
+  hops: z.array(z.object({ release: z.string(), devices: z.number(), from: z.array(z.string()) })).describe("releases that devices go through first"),
   reasons: z.array(z.object({ reason: z.string(), devices: z.number() })),
-  devices: z.array(z.object({ device: z.string(), outcome: z.string(), from: z.string(), reasons: z.array(z.string()) })),
+  devices: z.array(
+    z.object({ device: z.string(), outcome: z.string(), from: z.string(), reasons: z.array(z.string()), code: z.string().nullable(), hops: z.array(z.string()) }),
+  ),
   next: z.string().nullable(),
 });
 

@@ -37,6 +37,8 @@ export type Decision =
       /** Offer numbers of this rollout are `offerBase + member index + 1`. */
       readonly offerBase: number;
       readonly members: readonly Member[];
+      /** Devices that the selector named and that cannot take the release, with why. */
+      readonly excluded?: readonly { readonly device: DeviceId; readonly reason: string }[] | undefined;
       /** How well the canary represents the population; "no" blocks passing, never halting (R6). */
       readonly representative: "yes" | "warn" | "no";
       readonly authority: Authority;

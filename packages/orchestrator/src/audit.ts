@@ -16,7 +16,7 @@ export interface AuditLine {
   /** "coalmine" when the machine decided on its own. */
   readonly by: string;
   readonly reason: string;
-  /** What else the record says. A start of a rollout gives the number of its members instead of the list. */
+  /** What else the record says. A start of a rollout gives the numbers of its members and of those left out instead of the lists. */
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
@@ -130,7 +130,7 @@ function detailOf(record: AuditRecord): Record<string, unknown> {
   const detail: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(record)) {
     if (!apart.has(name)) {
-      detail[name] = name === "members" && Array.isArray(value) ? value.length : value;
+      detail[name] = (name === "members" || name === "excluded") && Array.isArray(value) ? value.length : value;
     }
   }
   return detail;

@@ -43,7 +43,7 @@ import {
   undecodableEntry,
 } from "./entry.ts";
 import { type DeviceRecord, learn, newDevice, note } from "./inventory.ts";
-import { artifactFor, type ReleaseRecord } from "./membership.ts";
+import { artifactFor, refusalOf, type ReleaseRecord } from "./membership.ts";
 import type { Door, LogEntry } from "./ports.ts";
 import { signalsOf } from "./signals.ts";
 
@@ -123,6 +123,9 @@ export class Conductor {
     outcome.entries.push(bytes === undefined ? new DecodedReportEntry(id, door, report, at) : reportEntry(id, door, bytes, at));
     const rollout = this.#signal(id, report, freshness, at, outcome.effects);
     if (rollout !== undefined) {
+      if (report.body.kind === "hello") {
+        this.#takeOut(rollout, id, at, outcome);
+      }
       this.#decide(rollout, at, false, outcome);
     }
     const device = devices.get(id) as DeviceRecord;
@@ -382,12 +385,41 @@ export class Conductor {
       this.state.nextOfferBase = Math.max(this.state.nextOfferBase, decision.offerBase + decision.members.length);
       for (const member of decision.members) {
         this.state.active.set(member.device, rollout.id);
+        this.#exclude(member.device, null);
+      }
+      for (const { device, reason } of decision.excluded ?? []) {
+        this.#exclude(device, { rollout: rollout.id, release: rollout.release, reason });
       }
       return;
     }
     const rollout = this.rollout(decision.rollout);
     apply(rollout, this.judge, decision, at);
     this.#afterDecision(rollout);
+  }
+
+  #exclude(id: DeviceId, why: DeviceRecord["excluded"]): void {
+    const device = this.state.devices.get(id);
+    if (device !== undefined) {
+      device.excluded = why;
+    }
+  }
+
+  /**
+   * A member that no offer has reached yet and that says by now that it cannot take the release (other hardware, another partition map or
+   * storage schema) is taken out with the reason: the offer would be wrong for it (I6, R45).
+   */
+  #takeOut(rollout: Rollout, id: DeviceId, at: Instant, outcome: Outcome): void {
+    const member = memberOf(rollout, id);
+    const device = this.state.devices.get(id);
+    const release = this.state.releases.get(rollout.release);
+    if (member === undefined || member.state !== "planned" || member.offer !== 0 || device === undefined || release === undefined) {
+      return;
+    }
+    const refusal = refusalOf(release, device);
+    if (refusal !== undefined && refusal.code !== "running" && refusal.code !== "quarantined") {
+      const authority = { by: "coalmine", reason: `preflight: ${refusal.reason}` };
+      this.#record(rollout, orderRollout(rollout, this.judge, { kind: "excuse", device: id, authority }, at), at, outcome);
+    }
   }
 
   /** A rollout that has ended frees its members for another. */

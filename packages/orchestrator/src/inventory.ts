@@ -46,6 +46,8 @@ export interface DeviceRecord {
   reports: number;
   /** Releases this device reverted or refused: not offered to it again (R36). */
   quarantined: string[];
+  /** Why the newest rollout that could have had it left it out; null once one takes it in. */
+  excluded: { readonly rollout: string; readonly release: string; readonly reason: string } | null;
 }
 
 export function newDevice(id: DeviceId, door: Door, at: Instant): DeviceRecord {
@@ -70,6 +72,7 @@ export function newDevice(id: DeviceId, door: Door, at: Instant): DeviceRecord {
     crashes: 0,
     reports: 0,
     quarantined: [],
+    excluded: null,
   };
 }
 

@@ -11,7 +11,8 @@ import {
   stageCounts,
 } from "@coalmine/core";
 import { drawStratified, hashOrder, type Representativeness, representativeness } from "@coalmine/evidence";
-import type { StorageSchema, VersionRange } from "./declaration.ts";
+import type { Hardware } from "@coalmine/protocol";
+import { mayComeFrom, rangesText, readsSchema, schemaText, type StorageSchema, type VersionRange } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
 import { type DeviceRecord, dimension, isLab } from "./inventory.ts";
 import { resolve } from "./selector.ts";
@@ -71,18 +72,21 @@ export function freeze(options: {
   readonly plan: Plan;
   readonly seed: number;
   readonly rollouts: Iterable<Rollout>;
+  /** Why a device cannot take the release; a caller that knows other releases may name the one to go through first. */
+  readonly refusal?: ((device: DeviceRecord) => Refusal | undefined) | undefined;
 }): Membership {
   const { devices, plan, release } = options;
+  const { refusal: refuse = (device) => refusalOf(release, device) } = options;
   const chosen = resolve(options.selector, devices.values());
   const excluded: Excluded[] = [];
   const population: DeviceRecord[] = [];
   for (const id of chosen) {
     const device = devices.get(id) as DeviceRecord;
-    const reason = unfit(release, device);
-    if (reason === undefined) {
+    const refusal = refuse(device);
+    if (refusal === undefined) {
       population.push(device);
     } else {
-      excluded.push({ device: id, reason });
+      excluded.push({ device: id, reason: refusal.reason });
     }
   }
   refuseOverlap(population, options.rollouts);
@@ -126,33 +130,62 @@ export function freeze(options: {
   };
 }
 
-/** Why a device cannot take a release; undefined when it can. */
+/** Why a device cannot take a release: what about it, for programs, and in words. */
+export interface Refusal {
+  readonly code: "hardware" | "variant" | "partition-map" | "room" | "running" | "sample-key" | "direct-xip" | "schema" | "from" | "quarantined";
+  readonly reason: string;
+}
+
+/** Why a device cannot take a release, in words; undefined when it can. */
 export function unfit(release: ReleaseRecord, device: DeviceRecord): string | undefined {
+  return refusalOf(release, device)?.reason;
+}
+
+/** Why a device cannot take a release; undefined when it can. */
+export function refusalOf(release: ReleaseRecord, device: DeviceRecord): Refusal | undefined {
   const artifact = artifactFor(release, device);
-  if (device.hardware === null) {
-    return "it has not said what hardware it is";
+  const { hardware, running } = device;
+  if (hardware === null) {
+    return { code: "hardware", reason: "it has not said what hardware it is" };
   }
   if (artifact === undefined) {
-    return `release ${release.id} has no artifact for ${device.hardware.board} ${device.hardware.revision} (${device.hardware.partitionMap})`;
+    return noArtifact(release, hardware);
   }
-  const { mode, slotSize } = device.hardware;
-  const room = roomMax(device.hardware);
+  const { mode, slotSize } = hardware;
+  const room = roomMax(hardware);
   if (artifact.size > room) {
-    return `the artifact of ${artifact.size} bytes leaves no room for the ${mode} trailer: its slot of ${slotSize} takes at most ${room}`;
+    return { code: "room", reason: `the artifact of ${artifact.size} bytes leaves no room for the ${mode} trailer: its slot of ${slotSize} takes at most ${room}` };
   }
-  if (device.running?.imageHash === artifact.imageHash) {
-    return `it already runs ${release.version}`;
+  if (running?.imageHash === artifact.imageHash) {
+    return { code: "running", reason: `it already runs ${release.version}` };
   }
   if (artifact.sampleKey !== undefined && !isLab(device)) {
-    return `it is no lab device, and release ${release.id} is signed with MCUboot's published sample key ${artifact.sampleKey}`;
+    return { code: "sample-key", reason: `it is no lab device, and release ${release.id} is signed with MCUboot's published sample key ${artifact.sampleKey}` };
   }
-  if (mode === "direct-xip" && device.running !== null && orderOf(artifact.version, device.running.version) === "older") {
-    return `direct-xip runs the newest version, and ${artifact.version} is older than ${device.running.version}`;
+  if (mode === "direct-xip" && running !== null && orderOf(artifact.version, running.version) === "older") {
+    return { code: "direct-xip", reason: `direct-xip runs the newest version, and ${artifact.version} is older than ${running.version}` };
   }
   if (device.quarantined.includes(release.id)) {
-    return `release ${release.id} is quarantined for it: it reverted or refused it before`;
+    return { code: "quarantined", reason: `release ${release.id} is quarantined for it: it reverted or refused it before` };
+  }
+  // A schema of 0: nothing is stored that anybody would have to read.
+  if (release.storage !== null && device.storageSchema > 0 && !readsSchema(release.storage, device.storageSchema)) {
+    return { code: "schema", reason: `it holds storage schema ${device.storageSchema}, and release ${release.id} reads ${schemaText(release.storage)}` };
+  }
+  // Where a release was tested from is about the way up. On the way down the storage schema decides.
+  const version = running?.version || "an unknown version";
+  if (!mayComeFrom(release.from, version) && orderOf(version, release.version) !== "newer") {
+    return { code: "from", reason: `it runs ${version}, and release ${release.id} installs over ${rangesText(release.from)} only` };
   }
   return undefined;
+}
+
+/** R45: what is built for another partition map is never offered. */
+function noArtifact(release: ReleaseRecord, { board, revision, partitionMap }: Hardware): Refusal {
+  const maps = release.artifacts.filter(({ variant }) => variant.board === board && variant.revision === revision).map(({ variant }) => variant.partitionMap);
+  return maps.length === 0
+    ? { code: "variant", reason: `release ${release.id} has no artifact for ${board} ${revision} (${partitionMap})` }
+    : { code: "partition-map", reason: `its partition map is ${partitionMap}, and release ${release.id} has ${board} ${revision} for ${maps.sort().join(", ")}` };
 }
 
 function refuseOverlap(population: readonly DeviceRecord[], rollouts: Iterable<Rollout>): void {

@@ -18,7 +18,9 @@ import type { PublicKey } from "@coalmine/mcuboot";
 import type { Conductor, Outcome } from "./conductor.ts";
 import { checkDeclaration, type Declaration, declared } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
+import { Hops } from "./hops.ts";
 import { inspectArtifact, refuseForFleet } from "./inspection.ts";
+import { markMigration } from "./layout.ts";
 import { freeze, type Membership, type ReleaseRecord } from "./membership.ts";
 
 /** A file offered for one variant. */
@@ -74,6 +76,8 @@ export interface ReleaseInput extends Declaration {
   readonly id: string;
   readonly artifacts: readonly ArtifactInput[];
   readonly notes?: string | undefined;
+  /** Allows a migration that changes more than one thing at once (R42); the reason is recorded. */
+  readonly override?: boolean | undefined;
   readonly authority: Authority;
 }
 
@@ -100,7 +104,17 @@ export function inspectRelease(conductor: Conductor, input: ReleaseInput, keys: 
   for (const artifact of artifacts) {
     refuseForFleet(artifact, conductor.state.devices.values());
   }
+  migrationOf(conductor, input, artifacts);
   return artifacts;
+}
+
+/** Whether it is a migration, by what it says and by what it changes. Throws `release/...` for one that must not be. */
+function migrationOf(conductor: Conductor, input: ReleaseInput, artifacts: readonly ReleaseArtifact[]): boolean {
+  if (input.override === true && input.authority.reason.trim() === "") {
+    throw new CoalmineError("audit/why", "an override needs a reason: it goes into the audit log");
+  }
+  const subject = { id: input.id, version: artifacts[0]?.version ?? "", artifacts, storage: input.storage ?? null };
+  return markMigration(subject, { devices: conductor.state.devices.values(), releases: conductor.state.releases.values() }, input);
 }
 
 export function createRelease(conductor: Conductor, input: ReleaseInput, artifacts: readonly ReleaseArtifact[], at: Instant): Outcome {
@@ -115,7 +129,7 @@ export function createRelease(conductor: Conductor, input: ReleaseInput, artifac
       version: first.version,
       artifacts,
       notes: input.notes ?? "",
-      ...declared(input),
+      ...declared(migrationOf(conductor, input, artifacts) ? { ...input, migration: true } : input),
       authority: input.authority,
     },
     at,
@@ -156,13 +170,16 @@ export function selectorOf(conductor: Conductor, input: Pick<RolloutInput, "coho
 
 /** Who would take part and in which stage: `rollout plan`. Changes nothing. */
 export function planRollout(conductor: Conductor, input: RolloutInput): Membership {
+  const release = releaseOf(conductor, input.release);
+  const hops = new Hops(conductor.state.releases.values());
   return freeze({
     devices: conductor.state.devices,
     selector: selectorOf(conductor, input),
-    release: releaseOf(conductor, input.release),
+    release,
     plan: input.plan,
     seed: input.seed,
     rollouts: conductor.state.rollouts.values(),
+    refusal: (device) => hops.refusal(release, device),
   });
 }
 
@@ -186,6 +203,7 @@ export function startRollout(conductor: Conductor, input: RolloutInput, at: Inst
     seed: input.seed,
     offerBase: conductor.state.nextOfferBase,
     members: membership.members,
+    ...(membership.excluded.length === 0 ? {} : { excluded: membership.excluded }),
     representative: membership.representativeness.verdict,
     authority: input.authority,
   };

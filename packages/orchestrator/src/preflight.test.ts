@@ -2,12 +2,15 @@
 // R13: a release is checked by its binary, against itself and against the fleet.
 import { bootConfig, buildImage, loadPublicKey, padImage, parseVersion, type PublicKey, slotCapacity } from "@coalmine/mcuboot";
 import { ED25519, ED25519_OTHER, P256 } from "@coalmine/mcuboot/testing";
-import type { Hardware, SwapMode } from "@coalmine/protocol";
+import type { Hardware, Hello, Report, SwapMode } from "@coalmine/protocol";
 import { describe, expect, test } from "vitest";
 import { Conductor } from "./conductor.ts";
+import type { Declaration } from "./declaration.ts";
 import { inspectArtifact } from "./inspection.ts";
 import { boundJudge } from "./judge.ts";
-import { createRelease, inspectRelease, tagDevice } from "./operations.ts";
+import { createRelease, inspectRelease, startRollout, tagDevice } from "./operations.ts";
+import { planFromData } from "./plan-file.ts";
+import { replay } from "./replay.ts";
 import { preflight } from "./preflight.ts";
 import { bootloaderFacts, roomMax } from "./slots.ts";
 import { hashOf, operator, Speaker, start } from "./testing/build.ts";
@@ -38,6 +41,8 @@ interface Board extends Partial<Pick<Hardware, "mode" | "slotSize">> {
   readonly confirmed?: boolean;
   readonly site?: string;
   readonly imageHash?: Uint8Array;
+  readonly schema?: number;
+  readonly partitionMap?: string;
 }
 
 function fleet(boards: Readonly<Record<string, Board>>): Conductor {
@@ -52,7 +57,8 @@ function fleet(boards: Readonly<Record<string, Board>>): Conductor {
     }
     const body = {
       ...hello.body,
-      hardware: { ...hello.body.hardware, mode: board.mode ?? "swap-move", slotSize: board.slotSize ?? 65_536 },
+      hardware: { ...hello.body.hardware, mode: board.mode ?? "swap-move", slotSize: board.slotSize ?? 65_536, partitionMap: board.partitionMap ?? "pm1" },
+      storageSchema: board.schema ?? 1,
       running: { ...hello.body.running, imageHash: board.imageHash ?? hello.body.running.imageHash },
       attributes: { site: board.site ?? "field" },
     };
@@ -61,8 +67,8 @@ function fleet(boards: Readonly<Record<string, Board>>): Conductor {
   return conductor;
 }
 
-function register(conductor: Conductor, bytes: Uint8Array, id = "1.1.0", keys: readonly PublicKey[] = [key]): void {
-  const input = { id, artifacts: [{ variant, bytes }], authority: operator };
+function register(conductor: Conductor, bytes: Uint8Array, id = "1.1.0", keys: readonly PublicKey[] = [key], said: Declaration & { override?: boolean } = {}): void {
+  const input = { id, artifacts: [{ variant, bytes }], ...said, authority: operator };
   createRelease(conductor, input, inspectRelease(conductor, input, keys), start);
 }
 
@@ -227,3 +233,132 @@ test("a device that runs an unconfirmed image is a risk: an upload would destroy
   register(conductor, image());
   expect(check(conductor).devices[0]).toMatchObject({ outcome: "risky", reasons: [expect.stringMatching(/unconfirmed image/)] });
 });
+
+const declare = (conductor: Conductor, version: string, said: Declaration & { override?: boolean }): void => register(conductor, image({ version }), version, [key], said);
+
+const plan = planFromData({ stages: [1, "100%"], strata: ["hardware"], gates: { "boot-confirmation": { minSample: 1 } }, representativeness: "warn" });
+const startOf = (conductor: Conductor, release: string, ids?: string[]) => startRollout(conductor, { release, plan, seed: 7, selector: { ids }, authority: operator }, start);
+
+describe("hops: where a release was tested from (R46)", () => {
+  const releases = (conductor: Conductor): void => {
+    declare(conductor, "1.1.0", { storage: { minRead: 1, maxRead: 2, writes: 2 } });
+    declare(conductor, "1.2.0", { storage: { minRead: 2, maxRead: 3, writes: 3 }, from: [{ min: "1.1.0", max: "1.1.9" }], hop: "1.1.0" });
+    declare(conductor, "2.0.0", { storage: { minRead: 3, maxRead: 3, writes: 3 }, from: [{ min: "1.2.0" }] });
+  };
+
+  test("a device that must go through another release is refused, and the whole way is offered", () => {
+    const conductor = fleet({ d0: {}, d1: { version: "1.1.4", schema: 2 }, d2: { version: "1.2.0", schema: 3 } });
+    releases(conductor);
+    const result = check(conductor, "2.0.0");
+    expect(result.devices).toEqual([
+      expect.objectContaining({ outcome: "refused", code: "schema", hops: ["1.1.0", "1.2.0"], reasons: ["it holds storage schema 1, and release 2.0.0 reads 3 alone: release 1.1.0 goes first, then 1.2.0"] }),
+      expect.objectContaining({ outcome: "refused", hops: ["1.2.0"] }),
+      expect.objectContaining({ outcome: "installable", code: null, hops: [] }),
+    ]);
+    expect(result.hops).toEqual([{ release: "1.1.0", devices: 1, from: ["1.0.0"] }, { release: "1.2.0", devices: 1, from: ["1.1.4"] }]);
+  });
+
+  test("a hop that is barred, or that nobody registered, is named and not offered", () => {
+    const conductor = fleet({ d0: {} });
+    declare(conductor, "1.2.0", { from: [{ min: "1.1.0" }], hop: "1.1.0" });
+    expect(check(conductor, "1.2.0").devices[0]).toMatchObject({ code: "from", hops: [], reasons: ["it runs 1.0.0, and release 1.2.0 installs over from 1.1.0 only: version 1.1.0 goes first, and no release of it is registered that fits"] });
+    declare(conductor, "1.1.0", {});
+    expect(check(conductor, "1.2.0").devices[0]?.hops).toEqual(["1.1.0"]);
+    conductor.change({ type: "release-barred", release: "1.1.0" as never, authority: operator }, start);
+    expect(check(conductor, "1.2.0").devices[0]?.hops).toEqual([]);
+  });
+
+  test("on the way down the storage schema decides, not where the older release was tested from", () => {
+    const conductor = fleet({ d0: { version: "2.0.0", schema: 1 }, d1: { version: "2.0.0", schema: 2 } });
+    declare(conductor, "1.1.0", { storage: { minRead: 1, maxRead: 1, writes: 1 }, from: [{ min: "1.0.0", max: "1.0.9" }] });
+    expect(check(conductor).devices.map((one) => `${one.outcome} ${one.code}`)).toEqual(["risky null", "refused schema"]);
+  });
+});
+
+describe("what a release changes in the data layout (R42, R45)", () => {
+  test("a release that writes another schema is a migration, said or not; one that denies it is refused", () => {
+    const conductor = fleet({ d0: {} });
+    declare(conductor, "1.1.0", { storage: { minRead: 1, maxRead: 2, writes: 2 } });
+    expect(conductor.state.releases.get("1.1.0" as never)?.migration).toBe(true);
+    expect(check(conductor).layout).toMatchObject({ migration: true, changes: [{ kind: "storage-schema", what: "storage schema 1 becomes 2" }], schemas: [{ schema: 1, devices: 1, outcome: "migrated", oneWayFrom: [] }] });
+    expect(() => declare(conductor, "1.2.0", { storage: { minRead: 1, maxRead: 2, writes: 2 }, migration: false })).toThrow(/says that it is no migration, and storage schema 1 becomes 2/);
+    declare(conductor, "1.0.5", { storage: { minRead: 1, maxRead: 1, writes: 1 } });
+    expect(conductor.state.releases.get("1.0.5" as never)?.migration).toBe(false);
+  });
+
+  test("versions that do not read what it writes are named: after its confirmation they are no way back", () => {
+    const conductor = fleet({});
+    declare(conductor, "1.0.0", { storage: { minRead: 1, maxRead: 1, writes: 1 } });
+    const hash = conductor.state.releases.get("1.0.0" as never)?.artifacts[0]?.imageHash ?? "";
+    conductor.report(new Speaker("d0").id, "virtual", withHash(hash), start);
+    declare(conductor, "1.1.0", { storage: { minRead: 1, maxRead: 2, writes: 2 } });
+    expect(check(conductor).layout.schemas).toEqual([{ schema: 1, devices: 1, outcome: "migrated", oneWayFrom: ["1.0.0"] }]);
+  });
+
+  test("a migration that combines changes is refused, unless overridden with a reason", () => {
+    const conductor = fleet({ d0: { version: "1.0.0" } });
+    const counted = image({ version: "1.1.0", securityCounter: 1 });
+    register(conductor, image({ version: "1.0.0" }), "1.0.0");
+    const storage = { minRead: 1, maxRead: 3, writes: 3 };
+    expect(() => register(conductor, counted, "1.1.0", [key], { storage })).toThrow(
+      /is a migration and combines 3 changes: storage schema 1 becomes 3; devices with schema 1 would go to 3 in one step; security counter 0 of 1\.0\.0 becomes 1; make a release of each/,
+    );
+    register(conductor, counted, "1.1.0", [key], { storage, override: true });
+    const input = { id: "1.1.1", artifacts: [{ variant, bytes: counted }], override: true, authority: { by: "ada", reason: "" } };
+    expect(() => inspectRelease(conductor, input, [key])).toThrow(/an override needs a reason/);
+  });
+
+  test("a device with another partition map is refused, and both maps are named", () => {
+    const conductor = fleet({ d0: {}, d1: { partitionMap: "pm2" } });
+    declare(conductor, "1.1.0", {});
+    expect(check(conductor).devices[1]).toMatchObject({ code: "partition-map", reasons: ["its partition map is pm2, and release 1.1.0 has nrf52840dk revA for pm1"] });
+    expect(check(conductor).layout.partitionMaps.map(({ partitionMap, fits }) => [partitionMap, fits])).toEqual([["pm1", true], ["pm2", false]]);
+    const wrong = { id: "1.2.0", artifacts: [{ variant: { ...variant, partitionMap: "pm3" }, bytes: image({ version: "1.2.0" }) }], authority: operator };
+    createRelease(conductor, wrong, inspectRelease(conductor, wrong, [key]), start);
+    expect(check(conductor, "1.2.0")).toMatchObject({ installable: 0, refused: 2, layout: { migration: true, changes: [{ what: "nrf52840dk revA has partition map pm1, pm2, the artifact is for pm3" }] } });
+  });
+});
+
+describe("a rollout and preflight", () => {
+  test("devices that fail it are left out, and each knows why until another rollout takes it in", () => {
+    const conductor = fleet({ d0: {}, d1: { version: "1.1.0" }, d2: { version: "1.1.0" }, d3: {} });
+    declare(conductor, "1.2.0", { from: [{ min: "1.1.0" }] });
+    const first = startOf(conductor, "1.2.0");
+    const why = { rollout: "r1", release: "1.2.0", reason: "it runs 1.0.0, and release 1.2.0 installs over from 1.1.0 only" };
+    expect(conductor.state.devices.get("d0" as never)?.excluded).toEqual(why);
+    expect(conductor.state.devices.get("d1" as never)?.excluded).toBe(null);
+    const again = new Conductor(boundJudge);
+    again.report(new Speaker("d0").id, "virtual", new Speaker("d0").hello(), start);
+    first.outcome.entries.filter((entry) => entry.type === "rollout-started").forEach((entry) => again.fold(entry));
+    expect(again.state.devices.get("d0" as never)?.excluded).toEqual(why);
+    declare(conductor, "1.1.0", {});
+    startOf(conductor, "1.1.0", ["d0", "d3"]);
+    expect(conductor.state.devices.get("d0" as never)?.excluded).toBe(null);
+  });
+
+  test("a member that says before its offer that it has become another device is taken out, and a replay agrees", () => {
+    const conductor = new Conductor(boundJudge);
+    const entries = [];
+    const speakers = ["d0", "d1", "d2"].map((id) => new Speaker(id));
+    for (const speaker of speakers) {
+      entries.push(...conductor.report(speaker.id, "virtual", speaker.hello(), start).entries);
+    }
+    const input = { id: "1.1.0", artifacts: [{ variant, bytes: image() }], authority: operator };
+    entries.push(...createRelease(conductor, input, inspectRelease(conductor, input, [key]), start).entries);
+    entries.push(...startOf(conductor, "1.1.0").outcome.entries);
+    const rollout = conductor.rollout("r1" as never);
+    const later = rollout.members.filter((member) => member.stage === 1).map((member) => member.device);
+    const speaker = speakers.find((one) => one.id === later[0]) as Speaker;
+    speaker.reboot();
+    const hello = speaker.hello();
+    const moved: Report = { ...hello, body: { ...(hello.body as Hello), hardware: { board: "nrf52840dk", revision: "revA", partitionMap: "pm9", mode: "swap-move", slotSize: 65_536 } } };
+    entries.push(...conductor.report(speaker.id, "virtual", moved, start).entries);
+    expect(rollout.members.find((member) => member.device === speaker.id)).toMatchObject({ state: "excused", offer: 0, reason: expect.stringMatching(/^preflight: its partition map is pm9/) });
+    expect(replay(entries, boundJudge)).toMatchObject({ ok: true });
+  });
+});
+
+function withHash(hash: string) {
+  const hello = new Speaker("d0").hello();
+  return hello.body.kind === "hello" ? { ...hello, body: { ...hello.body, running: { ...hello.body.running, imageHash: Uint8Array.fromHex(hash) } } } : hello;
+}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks a release against the fleet as it is, before anybody is offered anything (R13, R34).
+// Checks a release against the fleet as it is, before anybody is offered anything (R13, R34, R42, R45, R46).
 import type { Hardware } from "@coalmine/protocol";
 import type { HostState } from "./conductor.ts";
 import type { ReleaseArtifact } from "./entry.ts";
-import { artifactFor, type ReleaseRecord, unfit } from "./membership.ts";
+import { Hops } from "./hops.ts";
 import type { DeviceRecord } from "./inventory.ts";
+import { type LayoutReport, layoutReport } from "./layout.ts";
+import { artifactFor, type Refusal, type ReleaseRecord } from "./membership.ts";
 import { type BootloaderFacts, bootloaderFacts, roomMax } from "./slots.ts";
 import { orderOf } from "./versions.ts";
 
@@ -14,6 +16,18 @@ export interface PreflightDevice {
   readonly outcome: "installable" | "risky" | "refused";
   readonly from: string;
   readonly reasons: readonly string[];
+  /** What a refusal is about; null when there is none. */
+  readonly code: Refusal["code"] | null;
+  /** Releases it would have to go through first, in order. */
+  readonly hops: readonly string[];
+}
+
+/** A release that devices go through before this one. */
+export interface HopNeeded {
+  readonly release: string;
+  readonly devices: number;
+  /** Versions they come from. */
+  readonly from: readonly string[];
 }
 
 /** What the fleet's devices run now, and what installing the release over it would be. */
@@ -44,6 +58,9 @@ export interface Preflight {
   readonly barred: string | null;
   readonly fromVersions: readonly FromVersion[];
   readonly hardware: readonly HardwareFit[];
+  readonly layout: LayoutReport;
+  /** What to roll out first, and for how many devices; most devices first. */
+  readonly hops: readonly HopNeeded[];
   /** Reasons with the number of devices, most frequent first. */
   readonly reasons: readonly { readonly reason: string; readonly devices: number }[];
   readonly devices: readonly PreflightDevice[];
@@ -52,7 +69,8 @@ export interface Preflight {
 /** Which devices can install a release, which cannot and why. Changes nothing. Devices in code-point order. */
 export function preflight(state: HostState, release: ReleaseRecord): Preflight {
   const known = new Map([...state.releases.values()].flatMap((one) => one.artifacts.map((artifact) => [artifact.imageHash, artifact] as const)));
-  const checked = [...state.devices.values()].map((device) => ({ device, result: check(release, device, known) }));
+  const hops = new Hops(state.releases.values());
+  const checked = [...state.devices.values()].map((device) => ({ device, result: check(release, device, known, hops) }));
   const devices = checked.map(({ result }) => result).sort((a, b) => (a.device < b.device ? -1 : 1));
   const reasons = new Map<string, number>();
   const versions = new Map<string, { devices: number; installable: number; obstacles: Set<string> }>();
@@ -82,6 +100,8 @@ export function preflight(state: HostState, release: ReleaseRecord): Preflight {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([version, { obstacles, ...tally }]) => ({ version, ...tally, direction: directionOf(version, release.version), obstacles: [...obstacles].sort() })),
     hardware: hardwareFits(release, state.devices.values()),
+    layout: layoutReport(release, { devices: [...state.devices.values()], releases: [...state.releases.values()] }),
+    hops: hopsNeeded(devices),
     reasons: [...reasons].map(([reason, number]) => ({ reason, devices: number })).sort((a, b) => b.devices - a.devices || (a.reason < b.reason ? -1 : 1)),
     devices,
   };
@@ -89,17 +109,31 @@ export function preflight(state: HostState, release: ReleaseRecord): Preflight {
 
 type Known = ReadonlyMap<string, ReleaseArtifact>;
 
-function check(release: ReleaseRecord, device: DeviceRecord, known: Known): PreflightDevice {
+function check(release: ReleaseRecord, device: DeviceRecord, known: Known, hops: Hops): PreflightDevice {
   const from = device.running?.version || "unknown";
-  const refusal = unfit(release, device);
+  const refusal = hops.refusal(release, device);
   if (refusal !== undefined) {
-    return { device: device.id, outcome: "refused", from, reasons: [refusal] };
+    return { device: device.id, outcome: "refused", from, reasons: [refusal.reason], code: refusal.code, hops: refusal.hops.map((hop) => hop.id) };
   }
   const reasons = obstaclesOf(artifactFor(release, device), device, known);
   if (device.running !== null && !device.running.confirmed) {
     reasons.push("it runs an unconfirmed image: it confirms or reverts before it can take another");
   }
-  return { device: device.id, outcome: reasons.length === 0 ? "installable" : "risky", from, reasons };
+  return { device: device.id, outcome: reasons.length === 0 ? "installable" : "risky", from, reasons, code: null, hops: [] };
+}
+
+function hopsNeeded(devices: readonly PreflightDevice[]): HopNeeded[] {
+  const needed = new Map<string, { devices: number; from: Set<string> }>();
+  for (const { hops, from } of devices) {
+    const [first] = hops;
+    if (first !== undefined) {
+      const tally = needed.get(first) ?? { devices: 0, from: new Set<string>() };
+      tally.devices += 1;
+      tally.from.add(from);
+      needed.set(first, tally);
+    }
+  }
+  return [...needed].map(([release, tally]) => ({ release, devices: tally.devices, from: [...tally.from].sort() })).sort((a, b) => b.devices - a.devices);
 }
 
 /** Why a bootloader may refuse the artifact over what the device runs: downgrade prevention by version, or by counter. */

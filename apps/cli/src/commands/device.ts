@@ -24,6 +24,8 @@ interface Device {
   readonly tags: readonly string[];
   readonly crashes: number;
   readonly reports: number;
+  readonly storageSchema: number;
+  readonly excluded: { readonly rollout: string; readonly release: string; readonly reason: string } | null;
   readonly quarantined: readonly string[];
   readonly release: string | null;
   readonly rollout: { readonly id: string; readonly stage: string; readonly state: string } | null;
@@ -116,6 +118,8 @@ async function show(id: string, flags: ClientFlags): Promise<void> {
       ["tags", one.tags.join(" ") || "none"],
       ["attributes", Object.entries(one.attributes).map(([name, value]) => `${name}=${value}`).join(" ") || "none"],
       ["metrics", Object.entries(one.metrics).map(([name, value]) => `${name}=${value}`).join(" ") || "none"],
+      ["storage schema", one.storageSchema === 0 ? "none" : one.storageSchema],
+      ...(one.excluded === null ? [] : [["left out", { text: `of ${one.excluded.rollout} (${one.excluded.release}): ${one.excluded.reason}`, tone: "warn" as const }] as const]),
       ["quarantined for", one.quarantined.join(" ") || "nothing"],
     ]);
   });

@@ -23,6 +23,7 @@ export function register(program: Command): void {
       .option("--manifest <file>", "YAML: artifacts, notes, storage schema, versions it may be installed over")
       .option("--artifact <variant=file>", "signed image for one variant, BOARD/REVISION/PARTITIONMAP=FILE (repeatable)", gatherArtifacts)
       .option("--notes <text>", "release notes")
+      .option("--override", "register a migration that changes more than one thing at once; needs --reason")
       .action(create),
     "coalmine release create 1.2.0 --artifact nrf52840dk/revA/pm1=revA.signed.bin --artifact nrf52840dk/revB/pm1=revB.signed.bin",
   );
@@ -47,6 +48,7 @@ interface CreateFlags extends ClientFlags, AuthorityFlags {
   readonly manifest?: string;
   readonly artifact?: readonly Offered[];
   readonly notes?: string;
+  readonly override?: true;
 }
 
 /** What the manifest and the flags say together; flags win, artifacts add up. */
@@ -80,7 +82,7 @@ async function create(given: string | undefined, flags: CreateFlags): Promise<vo
       throw about(file, error);
     }
   }
-  const made = await client.post<Release>("/releases", { ...rest, artifacts, ...authorityOf(flags) });
+  const made = await client.post<Release>("/releases", { ...rest, artifacts, ...(flags.override === true ? { override: true } : {}), ...authorityOf(flags) });
   const { devices: _devices, ...fleet } = await client.get<Preflight>(`${path`/releases/${made.id}/preflight`}?limit=1`);
   const { inShort, releaseText } = await import("../release-view.ts");
   output(flags).result({ ...made, preflight: fleet }, () => `${releaseText(made)}\n\n${inShort(fleet)}`);

@@ -30,8 +30,8 @@ export function releaseRoutes(app: ZodApp, { host, artifacts }: ApiContext): voi
         }
         return { variant, bytes };
       });
-      const { id, notes, by, reason } = body;
-      const made = await host.createRelease({ id, artifacts: files, notes, ...declared(body), authority: { by, reason } });
+      const { id, notes, override, by, reason } = body;
+      const made = await host.createRelease({ id, artifacts: files, notes, ...declared(body), override, authority: { by, reason } });
       reply.code(201).header("location", `/releases/${encodeURIComponent(id)}`);
       return presentRelease(made);
     },
