@@ -27,6 +27,8 @@ const byLayer: Record<Layer, readonly string[] | "any"> = {
 const byPackage: Readonly<Record<string, readonly string[]>> = {
   device: ["protocol", "mcuboot"],
   fleet: ["device", "world", "protocol", "mcuboot"],
+  // A board's flash holds coredumps.
+  boards: ["coredump"],
   // The simulated devices speak CoAP by the device client that belongs to the server.
   live: [...simulator, "coap"],
   // The site is where host and fleet meet, so it sets up the host's evidence too.

@@ -2,7 +2,7 @@
 // Installs Zephyr's west into the repository's own virtual environment, only when someone asks for it.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { venvProgram } from "./locate.ts";
+import { venvProgram } from "@coalmine/boards/west";
 
 /** The version coalmine is used with; a newer one is taken deliberately. */
 export const westVersion = "1.5.0";

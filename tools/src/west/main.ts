@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { installWest, westVersion } from "./install.ts";
-import { locateWest } from "./locate.ts";
+import { locateWest } from "@coalmine/boards/west";
 
 const exitEnvironment = 4;
 const repository = join(import.meta.dirname, "../../..");

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { repositoryRoot } from "../architecture/guard.ts";
-import { locateWest, venvProgram } from "./locate.ts";
+import { locateWest, venvProgram } from "@coalmine/boards/west";
 
 const zephyrs = (version: string) => `#!/bin/sh\necho "West version: v${version}"\n`;
 const npms = `#!/bin/sh\necho "west 0.0.1 - a function package"\n`;

@@ -6,15 +6,24 @@ import { exitCodes } from "../output/exit.ts";
 import { output } from "../output/output.ts";
 import { facts, table } from "../output/table.ts";
 import { whole } from "./arguments.ts";
+import { boardsOption, registerInventory } from "./board-inventory.ts";
+import { registerQemu } from "./board-qemu.ts";
 import { example } from "./example.ts";
 
-interface BoardFlags {
-  readonly smp: string;
+interface SmpFlags {
+  readonly smp?: string;
+  readonly board?: string;
+  readonly boards?: string;
   readonly timeout: number;
   readonly json?: true;
 }
 
-interface UpdateFlags extends BoardFlags {
+/** With the address found out. */
+interface BoardFlags extends SmpFlags {
+  readonly smp: string;
+}
+
+interface UpdateFlags extends SmpFlags {
   readonly confirm?: true;
   readonly permanent?: true;
   readonly upgradeOnly?: true;
@@ -22,7 +31,8 @@ interface UpdateFlags extends BoardFlags {
 }
 
 export function register(program: Command): void {
-  const board = program.command("board").description("one real board: look at it, update it, reset it");
+  const board = program.command("board").description("boards on the desk and in QEMU: flash them, watch them, look at them, update them");
+  registerInventory(board);
   example(
     smpOptions(board.command("info").description("images, buffers and statistics of a board"))
       .option("--statistics", "read every group of statistics too")
@@ -42,11 +52,13 @@ export function register(program: Command): void {
     "coalmine board update zephyr.signed.bin --smp serial:///dev/ttyACM0 --json",
   );
   example(smpOptions(board.command("reset").description("reboot a board; an image on trial that is not confirmed reverts")).action(reset), "coalmine board reset --smp udp://192.0.2.7");
+  registerQemu(board);
 }
 
 function smpOptions(command: Command): Command {
-  return command
-    .requiredOption("--smp <url>", "udp://HOST[:1337] or serial:///dev/ttyACM0[?baud=115200]")
+  return boardsOption(command)
+    .option("--smp <url>", "udp://HOST[:1337] or serial:///dev/ttyACM0[?baud=115200]; without it, the address of --board")
+    .option("--board <name>", "a board of the boards file")
     .option("--timeout <ms>", "milliseconds the first of five attempts waits; each later one twice as long", whole(10, 60_000), 1_000)
     .option("--json", "one JSON document on stdout");
 }
@@ -56,7 +68,14 @@ async function connect(flags: BoardFlags): Promise<SmpClient> {
   return connectSmp(flags.smp, { timeout: flags.timeout });
 }
 
-async function info(flags: BoardFlags & { readonly statistics?: true }): Promise<void> {
+/** The same flags with the address that they mean. */
+async function addressed<T extends SmpFlags>(flags: T): Promise<T & { readonly smp: string }> {
+  const { smpOf } = await import("../boards.ts");
+  return { ...flags, smp: smpOf(flags) };
+}
+
+async function info(asked: SmpFlags & { readonly statistics?: true }): Promise<void> {
+  const flags = await addressed(asked);
   const { SmpRefused, listStatistics, readImages, readParameters, readStatistics } = await import("@coalmine/smp");
   await using client = await connect(flags);
   const images = (await readImages(client)).map(shownImage);
@@ -84,7 +103,8 @@ async function info(flags: BoardFlags & { readonly statistics?: true }): Promise
   );
 }
 
-async function update(file: string, flags: UpdateFlags): Promise<void> {
+async function update(file: string, asked: UpdateFlags): Promise<void> {
+  const flags = await addressed(asked);
   const { updateBoard } = await import("@coalmine/smp");
   const { readBytes } = await import("../files.ts");
   const { progress } = await import("../output/progress.ts");
@@ -118,7 +138,8 @@ async function update(file: string, flags: UpdateFlags): Promise<void> {
   process.exitCode = good ? exitCodes.done : outcome.kind === "busy" ? exitCodes.inconclusive : outcome.kind === "lost" ? exitCodes.environment : exitCodes.failed;
 }
 
-async function reset(flags: BoardFlags): Promise<void> {
+async function reset(asked: SmpFlags): Promise<void> {
+  const flags = await addressed(asked);
   const { echo, reset: resetBoard } = await import("@coalmine/smp");
   await using client = await connect(flags);
   // The reset itself is sent once; that anybody is there is found out before, with repetition.

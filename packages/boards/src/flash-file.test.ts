@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+import { buildImage, loadPublicKey, parseVersion, verifyImage } from "@coalmine/mcuboot";
+import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { armCut, composeFlash, type FlashContents, installSecond, readLaboratory, readRegion, requestSwap, vectorsOf, writeLaboratory } from "./flash-file.ts";
+import { inspectFlash } from "./inspect.ts";
+import { decodeLaboratory, encodeLaboratory } from "./laboratory.ts";
+import { FILE_BYTES, REGIONS } from "./memory-map.ts";
+import { crc8, readSettings } from "./nvs.ts";
+
+const { privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+const image = (version: string, headerSize = 0x200): Uint8Array => buildImage({ version: parseVersion(version), payload: new Uint8Array(9000).fill(7), headerSize, key: privateKey });
+
+function bootloader(stack = 0x2000_8000, reset = 0x2100_0101): Uint8Array {
+  const bytes = new Uint8Array(1000).fill(1);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, stack, true);
+  view.setUint32(4, reset, true);
+  return bytes;
+}
+
+const identity = { device: "lab_1", brokerPort: 21_883, coapPort: 5683, smpPort: 1337 };
+
+function composed(contents: Partial<FlashContents> = {}): string {
+  const folder = mkdtempSync(join(tmpdir(), "coalmine-flash-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "board.flash");
+  composeFlash(file, { bootloader: bootloader(), image: image("1.0.0"), identity, ...contents });
+  return file;
+}
+
+describe("a flash file", () => {
+  test("holds bootloader, images and identity where the firmware looks for them, erased flash elsewhere, and little on disk", () => {
+    const file = composed({ second: { image: image("2.0.0"), pending: true }, laboratory: { cutAt: 9, cutStyle: "reset", eraseMicros: 5000, writeMicros: 40 } });
+    const bytes = new Uint8Array(readFileSync(file));
+    expect(bytes.length).toBe(FILE_BYTES);
+    expect(statSync(file).blocks * 512).toBeLessThan(3 * 1024 * 1024);
+    expect(bytes.subarray(0, 1000)).toEqual(bootloader());
+    expect(bytes.subarray(0x10000, 0x10000 + 9000 + 0x200)).toEqual(image("1.0.0").subarray(0, 9000 + 0x200));
+    expect(new Set(bytes.subarray(0xf0000, 0x200000))).toEqual(new Set([0xff]));
+    // firmware/qemu/README.md, "Laboratory page"
+    const view = new DataView(bytes.buffer, 0x7ff000);
+    expect([0, 4, 8, 12, 16, 20, 24, 28].map((at) => view.getUint32(at, true))).toEqual([0x4c414231, 0, 9, 1, 5000, 40, 0, 0]);
+    expect([view.getUint32(0x100, true), view.getUint16(0x104, true), view.getUint16(0x106, true), view.getUint16(0x108, true), view.getUint16(0x10a, true)]).toEqual([0x44494d43, 1, 21_883, 5683, 1337]);
+    expect(new TextDecoder().decode(bytes.subarray(0x7ff10c, 0x7ff112))).toBe("lab_1\0");
+  });
+
+  test("is read back: slots with version and hash, trailers, what the next boot does", () => {
+    const state = inspectFlash(composed({ second: { image: image("2.0.0"), pending: true } }));
+    expect(state.slots.map((slot) => [slot.image?.version, slot.image?.intact, slot.trailer.magic])).toEqual([["1.0.0+0", true, "unset"], ["2.0.0+0", true, "good"]]);
+    expect(state).toMatchObject({ swapType: "test", coredump: null, laboratory: { identity, cuts: 0 } });
+    expect(inspectFlash(composed()).slots[1]).toMatchObject({ image: null, reason: "empty" });
+  });
+
+  test("takes another image, a request for the kept one, and a planned cut that counts from now", () => {
+    const file = composed();
+    installSecond(file, image("3.0.0"));
+    expect(inspectFlash(file)).toMatchObject({ swapType: "test", slots: [{}, { image: { version: "3.0.0+0", intact: true } }] });
+    installSecond(file, image("3.0.1"), { permanent: true });
+    expect(inspectFlash(file).swapType).toBe("perm");
+    const kept = composed({ second: { image: image("0.9.0"), pending: false } });
+    expect(inspectFlash(kept).swapType).toBe("none");
+    requestSwap(kept);
+    expect(inspectFlash(kept).swapType).toBe("test");
+    const whole = readRegion(kept, REGIONS.slot1);
+    expect(verifyImage(whole, [loadPublicKey(privateKey)]).ok).toBe(true);
+
+    writeLaboratory(file, identity, {});
+    armCut(file, 5, "reset");
+    expect(readLaboratory(file)).toMatchObject({ operations: 0, cutAt: 5, cutStyle: "reset" });
+    armCut(file, 0, "spin");
+    expect(readLaboratory(file)).toMatchObject({ cutAt: 0, cutStyle: "spin", identity });
+  });
+
+  test("is not made of what cannot run on this board, and the message says why", () => {
+    const refused = (contents: Partial<FlashContents>): string => {
+      try {
+        composed(contents);
+      } catch (error) {
+        return (error as { code: string; message: string }).message;
+      }
+      return "composed";
+    };
+    expect(refused({ bootloader: new Uint8Array(0x10001) })).toContain("its place has 65536");
+    expect(refused({ bootloader: bootloader(0x2000_8000, 0x1001) })).toContain("mps2_an385");
+    expect(refused({ image: new Uint8Array(100) })).toContain("artifact sign");
+    expect(refused({ image: image("1.0.0", 0x400) })).toContain("0x400");
+    expect(refused({ identity: { ...identity, device: "a/b" } })).toContain("device id");
+    expect(vectorsOf(bootloader())).toEqual(bootloader().subarray(0, 8));
+  });
+
+  test("that is no board's says so", () => {
+    const file = composed();
+    writeFileSync(file, "short");
+    expect(() => readLaboratory(file)).toThrow("not the flash of an emulated board");
+    writeFileSync(file, new Uint8Array(FILE_BYTES));
+    expect(() => inspectFlash(file)).toThrow("no laboratory page");
+    expect(() => inspectFlash(`${file}.none`)).toThrow("there is none");
+  });
+});
+
+test("a laboratory page is read as it was written, and without its magics nothing is made up", () => {
+  const page = new Uint8Array(4096);
+  page.set(encodeLaboratory(identity, { cutAt: 77 }));
+  expect(decodeLaboratory(page)).toMatchObject({ cutAt: 77, identity });
+  expect(decodeLaboratory(page.with(0x100, 0))).toMatchObject({ identity: null });
+  expect(decodeLaboratory(page.with(0x10c, 0x2f))).toMatchObject({ identity: null });
+  expect(decodeLaboratory(page.with(0, 0))).toBeUndefined();
+  expect(decodeLaboratory(page.subarray(0, 64))).toBeUndefined();
+});
+
+describe("settings in non-volatile storage", () => {
+  const SECTOR = 4096;
+
+  /** Writes entries as Zephyr does: data upwards, entries downwards, the last entry slot closes the sector. */
+  function sector(entries: readonly (readonly [id: number, data: string])[], options: { readonly closed?: boolean } = {}): Uint8Array {
+    const bytes = new Uint8Array(SECTOR).fill(0xff);
+    const view = new DataView(bytes.buffer);
+    const put = (at: number, id: number, offset: number, length: number): void => {
+      view.setUint16(at, id, true);
+      view.setUint16(at + 2, offset, true);
+      view.setUint16(at + 4, length, true);
+      bytes[at + 7] = crc8(bytes.subarray(at, at + 7));
+    };
+    let data = 0;
+    let at = SECTOR - 16;
+    for (const [id, text] of entries) {
+      const value = new TextEncoder().encode(text);
+      bytes.set(value, data);
+      put(at, id, data, value.length);
+      data += Math.ceil(value.length / 4) * 4;
+      at -= 8;
+    }
+    if (options.closed === true) {
+      put(SECTOR - 8, 0xffff, at + 8, 0);
+    }
+    return bytes;
+  }
+  const storage = (...sectors: Uint8Array[]): Uint8Array => {
+    const bytes = new Uint8Array(4 * SECTOR).fill(0xff);
+    sectors.forEach((one, n) => bytes.set(one, n * SECTOR));
+    return bytes;
+  };
+  const read = (bytes: Uint8Array) => Object.fromEntries([...readSettings(bytes, SECTOR)].map(([name, value]) => [name, new TextDecoder().decode(value)]));
+
+  test("are found by name, the newest value of each, deleted ones not", () => {
+    expect(read(storage(sector([[0x8001, "node/name"], [0xc001, "old"], [0x8002, "node/gone"], [0xc002, "x"], [0xc001, "new"], [0x8002, ""], [0xc002, ""]])))).toEqual({ "node/name": "new" });
+  });
+
+  test("are read in the order of the ring, wherever its open sector is", () => {
+    const older = sector([[0x8001, "n"], [0xc001, "first"]], { closed: true });
+    const newer = sector([[0xc001, "second"]]);
+    const empty = new Uint8Array(SECTOR).fill(0xff);
+    expect(read(storage(older, newer))).toEqual({ n: "second" });
+    expect(read(storage(newer, empty, empty, older))).toEqual({ n: "second" });
+  });
+
+  test("a damaged entry is passed over, and random bytes never throw", () => {
+    const bytes = sector([[0x8001, "n"], [0xc001, "kept"], [0xc001, "damaged"]]);
+    bytes[SECTOR - 32] = 0;
+    bytes[SECTOR - 27] = 0x12;
+    expect(read(storage(bytes))).toEqual({ n: "kept" });
+    let state = 1;
+    const noise = new Uint8Array(4 * SECTOR).map(() => (state = (state * 1_103_515_245 + 12_345) & 0x7fffffff) >> 16);
+    expect(() => read(noise)).not.toThrow();
+  });
+});
