@@ -156,7 +156,7 @@ class Demo {
       throw error;
     });
     view.line(`coalmine demo, seed ${seed}: ${devices} simulated devices, ${speed} device seconds a second`, "bold");
-    view.line(`broker ${site.brokerUrl}   API ${api.url}   store ${folder}`);
+    view.line(`devices at ${site.door.url}   API ${api.url}   store ${folder}`);
     view.line(`fleet: ${fleetText(fleet)}`);
     view.line("signing key: a fresh Ed25519 key; bootloaders and orchestrator trust its public half");
     for (const line of waiting) {

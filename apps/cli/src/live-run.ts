@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One site of real parts in one process: an embedded broker, the orchestrator over a log and artifacts on disk, and
-// simulated devices behind real MQTT sockets, on one accelerated clock.
+// simulated devices behind real MQTT or CoAP sockets, on one accelerated clock.
+import { coapLink, defaultLimits, unlimited as unlimitedCoap } from "@coalmine/coap";
 import { after, type AssignmentState, CoalmineError, type DeviceId, type Instant, isActive, isQuiet, type Judge, type Millis, Milliseconds, Minutes, memberOf, type Plan, type RolloutId } from "@coalmine/core";
 import { createDevice, createShared, type Device, step } from "@coalmine/device";
 import { deviceDescription, type Fleet } from "@coalmine/fleet";
 import { AcceleratedClock, type LiveFleet, liveFleet, type LiveStats } from "@coalmine/live";
 import type { PublicKey } from "@coalmine/mcuboot";
-import { embeddedLink, startBroker, unlimited } from "@coalmine/mqtt";
+import { embeddedLink, startBroker, unlimited as unlimitedMqtt } from "@coalmine/mqtt";
 import { type ArtifactStore, AuditFeed, type AuditRecord, planJudge, type EventLog, Host, type Outcome, readRecord, type ReleaseInput, type RolloutReport, type RolloutSummary, rolloutReport, summarise } from "@coalmine/orchestrator";
 import { openArtifactStore, openEventLog } from "@coalmine/store";
 import { draw, type LinkConditions, Network } from "@coalmine/world";
@@ -28,6 +29,10 @@ export interface LiveSiteOptions {
   readonly keys: readonly PublicKey[];
   readonly judge?: Judge | undefined;
   readonly network?: Network | undefined;
+  /** The door the devices come through: MQTT without it. */
+  readonly transport?: "mqtt" | "coap";
+  /** CoAP: share of the datagrams that get lost, in each direction. */
+  readonly loss?: number;
   /** Told of every decision and change once it is durable. */
   readonly decided?: (record: AuditRecord, at: Instant) => void;
   readonly warn?: (message: string) => void;
@@ -66,7 +71,37 @@ const lagMax = 3_000;
 /** Longest pause of the process that counts as time, in real milliseconds. */
 const pauseMax = 40;
 
+/** CoAP: real seconds at least before a notification is sent again. */
+const notifyAgain_s = 0.05;
+
 const itself = (reason: string) => ({ by: "coalmine", reason });
+
+/**
+ * The same over CoAP: less than ACK_TIMEOUT, so that no device takes a busy machine for a lossy network and sends
+ * again what is on its way.
+ */
+const coapLagMax = 1_500;
+
+/** Where the devices come in. */
+export interface DeviceDoor {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+// Device time is fast: what is a flood by the wall clock is a quiet day by theirs.
+
+async function mqttDoor(host: Host): Promise<DeviceDoor> {
+  const broker = await startBroker({ port: await freePort(), limits: { reports: unlimitedMqtt, blocks: unlimitedMqtt, connects: unlimitedMqtt } });
+  host.attach(embeddedLink(broker, host));
+  return broker;
+}
+
+async function coapDoor(host: Host, { speed, devices }: LiveSiteOptions): Promise<DeviceDoor> {
+  const limits = { reports: unlimitedCoap, datagrams: unlimitedCoap, peers: 2 * devices, ackTimeout_s: Math.max(notifyAgain_s, defaultLimits.ackTimeout_s / speed) };
+  const link = await coapLink({ port: 0, limits }, host);
+  host.attach(link);
+  return link; // the host closes it as well, which is no harm
+}
 
 /** A running site. `close` ends devices, orchestrator and broker, in this order. */
 export class LiveSite {
@@ -77,24 +112,22 @@ export class LiveSite {
   readonly feed: AuditFeed;
   readonly clock: AcceleratedClock;
   readonly live: LiveFleet<Device>;
-  readonly brokerUrl: string;
+  readonly door: DeviceDoor;
   readonly #startedAt: Instant;
   readonly #began = performance.now();
-  readonly #closeBroker: () => Promise<void>;
   #waiters: { readonly look: () => boolean; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #ticking: Promise<void> = Promise.resolve();
   #ending = false;
   #closed: Promise<void> | undefined;
 
-  private constructor(parts: { host: Host; log: EventLog; artifacts: ArtifactStore; feed: AuditFeed; clock: AcceleratedClock; live: LiveFleet<Device>; brokerUrl: string; closeBroker: () => Promise<void>; startedAt: Instant }) {
+  private constructor(parts: { host: Host; log: EventLog; artifacts: ArtifactStore; feed: AuditFeed; clock: AcceleratedClock; live: LiveFleet<Device>; door: DeviceDoor; startedAt: Instant }) {
     this.host = parts.host;
     this.log = parts.log;
     this.artifacts = parts.artifacts;
     this.feed = parts.feed;
     this.clock = parts.clock;
     this.live = parts.live;
-    this.brokerUrl = parts.brokerUrl;
-    this.#closeBroker = parts.closeBroker;
+    this.door = parts.door;
     this.#startedAt = parts.startedAt;
     this.#ticking = this.#tick();
   }
@@ -120,22 +153,22 @@ export class LiveSite {
         }
       },
     });
-    // Device time is fast: what is a flood by the wall clock is a quiet day by theirs.
-    const broker = await startBroker({ port: await freePort(), limits: { reports: unlimited, blocks: unlimited, connects: unlimited } });
-    host.attach(embeddedLink(broker, host));
+    const door = options.transport === "coap" ? await coapDoor(host, options) : await mqttDoor(host);
     const shared = createShared(draw);
     const boards = Array.from({ length: options.devices }, (_, index) => createDevice(deviceDescription(options.fleet, index), options.seed, shared));
     const live = await liveFleet<Device>({
-      connect: broker.url,
+      connect: door.url,
       boards,
       idOf: (device) => device.description.id,
       step,
       clock,
       seed: options.seed,
       network: options.network,
-      lagMax,
+      lagMax: options.transport === "coap" ? coapLagMax : lagMax,
+      loss: options.loss ?? 0,
+      polls: (device) => device.description.connectivity.sleepy,
     });
-    return new LiveSite({ host, log, artifacts, feed, clock, live, brokerUrl: broker.url, closeBroker: () => broker.close(), startedAt: options.epoch });
+    return new LiveSite({ host, log, artifacts, feed, clock, live, door, startedAt: options.epoch });
   }
 
   /** Resolves when `look` holds; looked at after every tick. Rejects when the store failed or the patience, in device time, is over. */
@@ -249,7 +282,7 @@ export class LiveSite {
     await this.#ticking;
     await this.live.close();
     await this.host.close();
-    await this.#closeBroker();
+    await this.door.close();
   }
 
   async #tick(): Promise<void> {

@@ -12,7 +12,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-export type Transport = "virtual" | "mqtt";
+
+export type Transport = "virtual" | "mqtt" | "coap";
 
 export interface SimOptions {
   readonly scenario: Scenario;
@@ -21,6 +22,8 @@ export interface SimOptions {
   readonly seed?: number | undefined;
   /** Device milliseconds in a real one, over real sockets. */
   readonly speed?: number | undefined;
+  /** CoAP: share of the datagrams that get lost, in each direction. */
+  readonly loss?: number | undefined;
   /** Given each entry of the log as it is written. */
   readonly trace?: ((line: string) => void) | undefined;
   readonly progress?: ((at: Instant, rollouts: readonly RolloutSummary[]) => void) | undefined;
@@ -46,7 +49,7 @@ export interface SimResult {
 
 export async function simulate(options: SimOptions): Promise<SimResult> {
   const began = performance.now();
-  const outcome = options.transport === "virtual" ? await inVirtualTime(options) : await overMqtt(options);
+  const outcome = options.transport === "virtual" ? await inVirtualTime(options) : await overSockets(options, options.transport);
   return { ...outcome, wallSeconds: (performance.now() - began) / 1_000, peakRssBytes: process.resourceUsage().maxRSS * 1_024 };
 }
 
@@ -72,11 +75,11 @@ async function inVirtualTime(options: SimOptions): Promise<Outcome> {
   return { scenario: scenario.name, transport: "virtual", ...rest, finalStates: Object.fromEntries(finalStates) };
 }
 
-async function overMqtt(options: SimOptions): Promise<Outcome> {
+async function overSockets(options: SimOptions, transport: "mqtt" | "coap"): Promise<Outcome> {
   const { fleetNetwork, LiveSite } = await import("./live-run.ts");
   const { scenario } = options;
   if (scenario.faults.some((fault) => fault.kind === "orchestrator-kill")) {
-    throw new CoalmineError("sim/transport", `${scenario.name}: orchestrator-kill runs in virtual time only; over MQTT kill "serve" itself`);
+    throw new CoalmineError("sim/transport", `${scenario.name}: orchestrator-kill runs in virtual time only; over real sockets kill "serve" itself`);
   }
   const { fleet, releases } = prepare(scenario, options);
   const { seed, devices } = fleet.spec;
@@ -91,6 +94,8 @@ async function overMqtt(options: SimOptions): Promise<Outcome> {
     folder,
     keys: [fleet.publicKey],
     network,
+    transport,
+    loss: options.loss ?? 0,
     ...(options.warn === undefined ? {} : { warn: options.warn }),
   });
   try {
@@ -119,7 +124,7 @@ async function overMqtt(options: SimOptions): Promise<Outcome> {
       scenario: scenario.name,
       seed,
       devices,
-      transport: "mqtt",
+      transport,
       virtualSeconds: result.virtualSeconds,
       deviceDays: (result.virtualSeconds / 86_400) * devices,
       events: result.log.events,

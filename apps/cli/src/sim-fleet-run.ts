@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { CoalmineError, instant } from "@coalmine/core";
+import { coapKey } from "@coalmine/coap";
+import { CoalmineError, type DeviceId, instant } from "@coalmine/core";
 import { createDevice, createShared, type Device, step } from "@coalmine/device";
 import { assembleFleet, deviceDescription, labKey } from "@coalmine/fleet";
 import { AcceleratedClock, liveFleet, type LiveStats, parseShard, shardOf } from "@coalmine/live";
@@ -12,6 +13,7 @@ import { openFilesMax, spareFiles } from "./open-files.ts";
 import { exitCodes } from "./output/exit.ts";
 import { output } from "./output/output.ts";
 import { progress } from "./output/progress.ts";
+import { readPlainSecrets } from "./serve/device-secrets.ts";
 
 export interface FleetRun {
   readonly connect: string;
@@ -21,6 +23,8 @@ export interface FleetRun {
   readonly fleet?: string;
   readonly key?: string;
   readonly speed: number;
+  readonly loss?: number;
+  readonly secrets?: string;
   readonly for?: number;
   readonly json?: true;
 }
@@ -49,6 +53,9 @@ export async function runFleet(options: FleetRun): Promise<void> {
     step,
     clock,
     seed: options.seed,
+    loss: options.loss ?? 0,
+    polls: (device) => device.description.connectivity.sleepy,
+    ...(options.secrets === undefined ? {} : { secretOf: keysOf(options.secrets) }),
   });
   out.note(`${indexes.length} of ${spec.devices} devices, seed ${options.seed}, speed ${options.speed}, connecting to ${options.connect}`);
   const bar = progress("devices up");
@@ -63,6 +70,12 @@ export async function runFleet(options: FleetRun): Promise<void> {
   if (stats.acknowledged === 0 && stats.trouble !== "") {
     process.exitCode = exitCodes.environment; // nobody ever answered
   }
+}
+
+/** The keys that devices sign with over CoAP. */
+function keysOf(file: string): (device: DeviceId) => Uint8Array | undefined {
+  const keys = new Map(readPlainSecrets(file).entries().map(([device, secret]) => [device, coapKey(secret)]));
+  return (device) => keys.get(device);
 }
 
 function signingKey(options: FleetRun): SigningKey {

@@ -115,6 +115,7 @@ export class Conductor {
     if (!devices.has(id) && devices.size >= devicesMax) {
       return this.undecodable(null, "too many devices", bytes?.length ?? 0, door, at);
     }
+    const before = devices.get(id)?.door;
     const freshness = this.#learn(id, door, report, at);
     if (freshness === "duplicate") {
       counters.duplicates += 1;
@@ -122,13 +123,16 @@ export class Conductor {
     }
     outcome.entries.push(bytes === undefined ? new DecodedReportEntry(id, door, report, at) : reportEntry(id, door, bytes, at));
     const rollout = this.#signal(id, report, freshness, at, outcome.effects);
+    const device = devices.get(id) as DeviceRecord;
+    if (before !== undefined && before !== device.door) {
+      outcome.effects.push(...this.#moved(id));
+    }
     if (rollout !== undefined) {
       if (report.body.kind === "hello") {
         this.#takeOut(rollout, id, at, outcome);
       }
       this.#decide(rollout, at, false, outcome);
     }
-    const device = devices.get(id) as DeviceRecord;
     if (report.body.kind === "heartbeat" && (device.hardware === null || device.running === null || device.running.version === "")) {
       // Known by a heartbeat alone: ask who it is, until it has said so.
       outcome.effects.push({ kind: "send", device: id, command: { kind: "identify" } });
@@ -239,24 +243,41 @@ export class Conductor {
     const effects: Effect[] = [];
     for (const rollout of this.state.rollouts.values()) {
       for (const member of rollout.members) {
-        if (member.offer === 0 || (this.state.active.get(member.device) ?? rollout.id) !== rollout.id) {
-          continue; // never offered, or another rollout has the device by now
+        if ((this.state.active.get(member.device) ?? rollout.id) !== rollout.id) {
+          continue; // another rollout has the device by now
         }
-        const stays = rollout.status === "running" || rollout.status === "held";
-        const unbegun = member.startedAt === null && (member.state === "offered" || member.state === "missing");
-        if (stays && unbegun) {
-          effects.push(...this.#offer(rollout, member.device));
-        } else if (!stays && (isActive(rollout) || Math.max(member.since, rollout.endedAt ?? 0) >= recently)) {
-          effects.push(...takenBack(member));
-        } else if (stays && !underway.has(member.state) && member.state !== "deferred" && member.since >= recently) {
-          effects.push({ kind: "clear", device: member.device });
-        }
-        if (isActive(rollout) && underway.has(member.state)) {
+        effects.push(...this.#outstandingFor(rollout, member, recently));
+        if (member.offer !== 0 && isActive(rollout) && underway.has(member.state)) {
           effects.push({ kind: "send", device: member.device, command: { kind: "identify" } });
         }
       }
     }
     return effects;
+  }
+
+  /** A device has come through another door: what its old one keeps for it, it may never hear. */
+  #moved(id: DeviceId): Effect[] {
+    const rollout = this.#rolloutOf(id);
+    const member = rollout === undefined ? undefined : memberOf(rollout, id);
+    return rollout === undefined || member === undefined ? [] : this.#outstandingFor(rollout, member, Number.NEGATIVE_INFINITY);
+  }
+
+  /** What a member should have been sent, or had taken back. */
+  #outstandingFor(rollout: Rollout, member: Assignment, recently: number): Effect[] {
+    if (member.offer === 0) {
+      return [];
+    }
+    const stays = rollout.status === "running" || rollout.status === "held";
+    if (stays && member.startedAt === null && (member.state === "offered" || member.state === "missing")) {
+      return this.#offer(rollout, member.device);
+    }
+    if (!stays && (isActive(rollout) || Math.max(member.since, rollout.endedAt ?? 0) >= recently)) {
+      return takenBack(member);
+    }
+    if (stays && !underway.has(member.state) && member.state !== "deferred" && member.since >= recently) {
+      return [{ kind: "clear", device: member.device }];
+    }
+    return [];
   }
 
   #rolloutOf(id: DeviceId): Rollout | undefined {

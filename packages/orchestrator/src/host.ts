@@ -221,10 +221,24 @@ export class Host implements LinkHost {
       }
       return;
     }
-    const door = this.conductor.state.devices.get(effect.device)?.door;
+    const device = this.conductor.state.devices.get(effect.device);
+    const door = device?.door;
     const link = door === undefined ? undefined : this.#links.get(door);
+    if (effect.kind === "clear") {
+      // A device that changed doors may have an offer kept at each.
+      for (const other of device?.otherDoors ?? []) {
+        this.#sendThrough(this.#links.get(other), effect);
+      }
+    }
     if (link === undefined) {
       this.#options.warn?.(`no link to ${effect.device} (door ${door ?? "unknown"}): ${effect.kind} not sent`);
+      return;
+    }
+    this.#sendThrough(link, effect);
+  }
+
+  #sendThrough(link: Link | undefined, effect: Effect): void {
+    if (link === undefined) {
       return;
     }
     const earlier = this.#sending.get(effect.device) ?? Promise.resolve();

@@ -24,7 +24,10 @@ export interface KnownAttempt {
 /** What the orchestrator knows of one device. Plain data. */
 export interface DeviceRecord {
   readonly id: DeviceId;
+  /** The door it came through last. */
   door: Door;
+  /** Other doors it came through before: an offer may be kept there. Absent for most. */
+  otherDoors?: readonly Door[];
   firstSeen: Instant;
   lastSeen: Instant;
   hardware: Hardware | null;
@@ -125,7 +128,10 @@ export function note(device: DeviceRecord, report: Pick<Report, "boot" | "sequen
 export function learn(device: DeviceRecord, report: Report, freshness: "new" | "late", door: Door, at: Instant): void {
   device.reports += 1;
   device.lastSeen = at;
-  device.door = door;
+  if (freshness === "new" && door !== device.door) {
+    device.otherDoors = [...(device.otherDoors ?? []).filter((other) => other !== door), device.door];
+    device.door = door;
+  }
   const { body } = report;
   if (body.kind === "crash") {
     device.crashes += 1;

@@ -249,5 +249,5 @@ export class CoapDevice<B> {
 
 /** A request for a piece of an artifact, ready to be fetched. */
 export function fetchOf(request: BlockRequest, sentAt: number): Fetch {
-  return { request, parts: [], num: Math.floor(request.offset / pieceSize), sentAt, writtenAt: performance.now(), flying: true };
+  return { request, parts: [], num: Math.floor(request.offset / pieceSize), sentAt, writtenAt: performance.now(), flying: false };
 }

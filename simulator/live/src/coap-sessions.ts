@@ -3,18 +3,19 @@
 //
 // L2. A report leaves the outbox by its 2.04, or as the oldest of too many; a host that does not answer loses none.
 // L3. The link is up for a device from the answer to its registrations to a request that stays without an answer.
-// L4. At most `connectWindow` requests are on their way, so a herd never overflows the host's receive buffer.
+// L4. Retransmission goes by device time, as on a board, and device time does not wait for what the network lost: a lost
+//     datagram costs the one device its ACK_TIMEOUT, and the other devices nothing.
+// L5. At most `connectWindow` requests are on their way, so a herd never overflows the host's receive buffer.
 import { CoapClient } from "@coalmine/coap";
 import { type DeviceId, TimeHeap } from "@coalmine/core";
 import type { BlockRequest, Report } from "@coalmine/protocol";
 import { draw } from "@coalmine/world";
-import { createSocket, type Socket } from "node:dgram";
-import { isIPv6 } from "node:net";
 import type { BrokerAddress } from "./address.ts";
 import { backoff } from "./backoff.ts";
 import { CoapDevice, type CoapOwner, fetchOf } from "./coap-device.ts";
+import { CoapSockets } from "./coap-sockets.ts";
 import { type Connection, Phase } from "./connection.ts";
-import { InFlight, isPosted, post, posted, type Posted } from "./outbox.ts";
+import { type Flight, InFlight, isPosted, post, posted, type Posted } from "./outbox.ts";
 import type { SessionListener } from "./sessions.ts";
 import type { LiveStats } from "./stats.ts";
 
@@ -23,35 +24,34 @@ export interface CoapSessionOptions<B> {
   readonly seed: number;
   /** Requests that may be on their way at once. */
   readonly connectWindow: number;
-  /** Real seconds before a request is sent again the first time (ACK_TIMEOUT). */
+  /** Device seconds before a request is sent again the first time (ACK_TIMEOUT). */
   readonly ackTimeout: number;
   /** Share of the datagrams that get lost, in each direction, drawn by device, direction and number. */
   readonly loss: number;
   /** Devices that are not to be reached between their reports: they ask for offers and commands after each. */
   readonly polls: (board: B) => boolean;
-  readonly secretOf: ((device: DeviceId) => Uint8Array) | undefined;
+  readonly secretOf: ((device: DeviceId) => Uint8Array | undefined) | undefined;
   /** Device time. */
   readonly now: () => number;
 }
 
 /** Real milliseconds between two looks at what is due. */
-const lookEvery = 10;
+const lookEvery = 5;
 
-/** Real milliseconds after which nothing waits for an answer any more. */
-const patience = 5_000;
+/** Real milliseconds after which nothing waits for an answer any more: the system itself dropped a datagram. */
+const patience = 2_000;
 
 /** Block requests that one device is remembered to wait for. */
 const fetchesMax = 64;
-
-/** A datagram of an artifact's block, with room to spare. */
-const socketBuffer = 65_536;
 
 export class CoapSessions<B> implements CoapOwner<B> {
   readonly #options: CoapSessionOptions<B>;
   readonly #stats: LiveStats;
   readonly #listener: SessionListener<B>;
   readonly #devices: readonly CoapDevice<B>[];
-  readonly #sockets: (Socket | null)[];
+  readonly #sockets: CoapSockets;
+  /** Devices whose latest request, or its answer, the network lost: nothing of theirs is in flight. */
+  readonly #grounded = new Set<CoapDevice<B>>();
   /** Devices with a request on its way. */
   readonly #active = new Set<CoapDevice<B>>();
   /** Devices with something to send, in turn. */
@@ -69,7 +69,19 @@ export class CoapSessions<B> implements CoapOwner<B> {
     this.#options = options;
     this.#stats = stats;
     this.#listener = listener;
-    this.#sockets = connections.map(() => null);
+    this.#sockets = new CoapSockets(
+      {
+        address: options.address,
+        seed: options.seed,
+        loss: options.loss,
+        received: (index, bytes) => this.#devices[index]?.client.receive(bytes),
+        lost: (index) => this.#ground(this.#devices[index] as CoapDevice<B>),
+        failed: (error) => {
+          stats.trouble = error.message;
+        },
+      },
+      connections.map(({ id }) => id),
+    );
     this.#devices = connections.map((connection) => this.#device(connection));
   }
 
@@ -93,12 +105,13 @@ export class CoapSessions<B> implements CoapOwner<B> {
     }
     this.#stats.reports += 1;
     connection.outbox ??= [];
+    const device = this.#devices[connection.index] as CoapDevice<B>;
     const item = posted(report);
     if (connection.phase === Phase.up) {
-      this.#fly(item);
+      this.#fly(device, item);
     }
     this.#stats.dropped += post(connection.outbox, item);
-    this.#enqueue(this.#devices[connection.index] as CoapDevice<B>);
+    this.#enqueue(device);
     this.#fill();
   }
 
@@ -116,7 +129,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
         dropped.flying = false;
       }
     }
-    this.#inFlight.add(fetch);
+    this.#fly(device, fetch);
     this.#enqueue(device);
     this.#fill();
   }
@@ -127,20 +140,19 @@ export class CoapSessions<B> implements CoapOwner<B> {
     for (const device of this.#devices) {
       device.client.reset();
     }
-    const open = this.#sockets.filter((socket) => socket !== null);
-    this.#sockets.fill(null);
-    await Promise.all(open.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))));
+    await this.#sockets.close();
   }
 
   // What devices tell
 
-  registered({ connection }: CoapDevice<B>): void {
+  registered(device: CoapDevice<B>): void {
+    const { connection } = device;
     connection.phase = Phase.up;
     connection.attempts = 0;
     this.#stats.up += 1;
     this.#stats.connects += 1;
     for (const item of connection.outbox ?? []) {
-      this.#fly(item);
+      this.#fly(device, item);
     }
     this.#listener.link(connection, true);
     this.#listener.changed();
@@ -215,11 +227,32 @@ export class CoapSessions<B> implements CoapOwner<B> {
 
   // Turns
 
-  #fly(item: Posted): void {
+  /** Device time waits for the answer, unless the device itself waits to send again what got lost. */
+  #fly(device: CoapDevice<B>, item: Flight): void {
+    if (this.#grounded.has(device)) {
+      return;
+    }
     item.flying = true;
     item.sentAt = this.#options.now();
     item.writtenAt = performance.now();
     this.#inFlight.add(item);
+  }
+
+  /** Device time goes on while a device waits to send again what got lost. */
+  #ground(device: CoapDevice<B>): void {
+    this.#grounded.add(device);
+    for (const item of [...(device.connection.outbox ?? []), ...device.fetches]) {
+      item.flying = false;
+    }
+  }
+
+  /** A grounded device has sent again. */
+  #lift(device: CoapDevice<B>): void {
+    if (this.#grounded.delete(device) && device.connection.phase === Phase.up) {
+      for (const item of [...(device.connection.outbox ?? []), ...device.fetches]) {
+        this.#fly(device, item);
+      }
+    }
   }
 
   #later(device: CoapDevice<B>, delay: number): void {
@@ -241,7 +274,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
       this.#queued.delete(device);
       if (device.hasWork && !device.client.isBusy) {
         this.#active.add(device);
-        this.#open(device.connection);
+        this.#powerOn(device.connection);
         device.next();
       }
     }
@@ -267,54 +300,29 @@ export class CoapSessions<B> implements CoapOwner<B> {
     this.#fill();
   }
 
-  // Sockets
+  // Clients
 
   #device(connection: Connection<B>): CoapDevice<B> {
-    const { seed, ackTimeout, secretOf } = this.#options;
+    const { seed, ackTimeout, secretOf, now } = this.#options;
     const secret = secretOf?.(connection.id);
     // Numbers a later run of this process does not use again.
     let sequence = Date.now() * 1_000;
     let drawn = 0;
-    let up = 0;
     const client = new CoapClient({
       identity: secret === undefined ? { device: connection.id } : { device: connection.id, secret, sequence: () => sequence++ },
       send: (bytes) => {
-        up += 1;
-        if (!this.#isLost(connection, "datagram up", up)) {
-          this.#sockets[connection.index]?.send(bytes, this.#options.address.port, this.#options.address.host);
-        }
+        this.#lift(device);
+        this.#sockets.send(connection.index, bytes);
       },
-      now_s: () => performance.now() / 1_000,
+      now_s: () => now() / 1_000,
       random: () => draw(seed, connection.id, "coap", (drawn += 1)),
       times: { ackTimeout_s: ackTimeout },
     });
-    return new CoapDevice({ connection, client, owner: this, polls: this.#options.polls(connection.board) });
+    const device: CoapDevice<B> = new CoapDevice({ connection, client, owner: this, polls: this.#options.polls(connection.board) });
+    return device;
   }
 
-  #isLost(connection: Connection<B>, direction: string, number: number): boolean {
-    const { loss, seed } = this.#options;
-    return loss > 0 && draw(seed, connection.id, direction, number) < loss;
-  }
-
-  #open(connection: Connection<B>): void {
-    if (this.#sockets[connection.index] !== null) {
-      return;
-    }
-    const { host } = this.#options.address;
-    const family = isIPv6(host) ? 6 : 4;
-    const socket = createSocket({ type: family === 6 ? "udp6" : "udp4", lookup: (name, _options, done) => done(null, name, family), recvBufferSize: socketBuffer });
-    this.#sockets[connection.index] = socket;
-    let down = 0;
-    socket.on("message", (bytes) => {
-      down += 1;
-      if (!this.#isLost(connection, "datagram down", down)) {
-        this.#devices[connection.index]?.client.receive(bytes);
-      }
-    });
-    // A host that is not there: the retransmissions find out.
-    socket.on("error", (error) => {
-      this.#stats.trouble = error.message;
-    });
+  #powerOn(connection: Connection<B>): void {
     if (!connection.powered) {
       connection.powered = true;
       this.#listener.first(connection);

@@ -138,7 +138,7 @@ describe("a live device over CoAP", () => {
 
   test("loses its link when the host falls silent, keeps its reports, and delivers them when it is back", async () => {
     const board = scriptedBoard("dev-1");
-    const site = await setUp({ boards: [board], fleet: { ackTimeout: 0.002 } });
+    const site = await setUp({ boards: [board], });
     const { fleet, host } = site;
     await fleet.connected();
     const { port } = site.link;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver of devices behind real MQTT sockets. One object per device, one heap of device time.
+// The driver of devices behind real MQTT or CoAP sockets. One object per device, one heap of device time.
 //
 // L1. A device's inputs come one after another; `step` is never entered twice.
 import { CoalmineError, type DeviceId, type Instant, instant } from "@coalmine/core";
@@ -32,7 +32,7 @@ export interface LiveFleetOptions<B> {
   /** CoAP: devices that are not to be reached between their reports, and ask for commands after each. */
   readonly polls?: (board: B) => boolean;
   /** CoAP: the secret a device signs with; none on a host without secrets. */
-  readonly secretOf?: (device: DeviceId) => Uint8Array;
+  readonly secretOf?: (device: DeviceId) => Uint8Array | undefined;
   /** MQTT keep-alive in real seconds. */
   readonly keepalive?: number;
   /** Sockets that may be on their way up at once; over CoAP, requests on their way. */
@@ -55,6 +55,12 @@ interface Delayed<B> {
   /** The network's duplicate of a message. */
   readonly copy?: true;
 }
+
+/** CoAP: device seconds before a request is sent again (RFC 7252 section 4.8). */
+const ackTimeout_s = 2;
+
+/** The same in real seconds at least, where device time does not wait for answers: a busy machine is no lossy network. */
+const ackReal_s = 0.1;
 
 /** Real milliseconds of device work before sockets get a turn. */
 const turnMax = 8;
@@ -89,7 +95,7 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
       address.transport === "mqtt"
         ? new Sessions({ address, seed, keepalive: options.keepalive ?? 60, connectWindow, ackTimeout: options.ackTimeout ?? 30, now }, this.connections, this.stats, this)
         : new CoapSessions(
-            { address, seed, connectWindow, ackTimeout: options.ackTimeout ?? 0.5, loss: options.loss ?? 0, polls: options.polls ?? (() => false), secretOf: options.secretOf, now },
+            { address, seed, connectWindow, ackTimeout: coapTimeout(options), loss: options.loss ?? 0, polls: options.polls ?? (() => false), secretOf: options.secretOf, now },
             this.connections,
             this.stats,
             this,
@@ -255,6 +261,13 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
     }
     this.#arm();
   }
+}
+
+function coapTimeout({ ackTimeout, lagMax, clock }: Pick<LiveFleetOptions<unknown>, "ackTimeout" | "lagMax" | "clock">): number {
+  if (ackTimeout !== undefined) {
+    return ackTimeout * clock.speed;
+  }
+  return lagMax === undefined ? Math.max(ackTimeout_s, clock.speed * ackReal_s) : ackTimeout_s;
 }
 
 /** Starts the devices: each is powered on and connected in its turn. Throws `live/url`, `live/unreachable`. */

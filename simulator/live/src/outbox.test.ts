@@ -61,6 +61,19 @@ test("nothing waits for an answer that got lost", () => {
   expect(inFlight.oldest(1_001)).toBe(later);
 });
 
+test("one that was sent again is as old as its latest sending", () => {
+  const inFlight = new InFlight();
+  const again = { ...crash(), flying: true, sentAt: 1 };
+  const other = { ...crash(), flying: true, sentAt: 2 };
+  inFlight.add(again);
+  inFlight.add(other);
+  again.sentAt = 3;
+  inFlight.add(again);
+  expect(inFlight.oldest(0)).toBe(other);
+  other.flying = false;
+  expect(inFlight.oldest(0)).toBe(again);
+});
+
 describe("waiting before another attempt", () => {
   test("is drawn by name: the same in every run, different for every device and attempt", () => {
     expect(backoff(7, "dev-1", 3)).toBe(backoff(7, "dev-1", 3));

@@ -72,19 +72,23 @@ export function settle(outbox: Posted[], packetId: number): Posted | undefined {
 /** What is in flight, oldest first, so that device time can wait for it. */
 export class InFlight {
   #items: Flight[] = [];
+  /** Device time at which each was added: one that was sent again stands here twice, and only its latest sending counts. */
+  #sentAt: number[] = [];
   #head = 0;
 
   add(item: Flight): void {
     this.#items.push(item);
+    this.#sentAt.push(item.sentAt);
   }
 
   /** The oldest that is still in flight. One written before `since` (real time) counts as lost: nothing waits for it. */
   oldest(since: number): Flight | undefined {
-    for (let item = this.#items[this.#head]; item !== undefined && (!item.flying || item.writtenAt < since); item = this.#items[this.#head]) {
+    for (let item = this.#items[this.#head]; item !== undefined && (!item.flying || item.writtenAt < since || item.sentAt !== this.#sentAt[this.#head]); item = this.#items[this.#head]) {
       this.#head += 1;
     }
     if (this.#head > 1_024 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
+      this.#sentAt = this.#sentAt.slice(this.#head);
       this.#head = 0;
     }
     return this.#items[this.#head];

@@ -13,6 +13,15 @@ export function whole(min: number, max = Number.MAX_SAFE_INTEGER): (text: string
   };
 }
 
+/** A share of datagrams that may get lost: `5%` or `0.05`, up to a half. */
+export function lossShare(text: string): number {
+  const value = text.endsWith("%") ? Number(text.slice(0, -1)) / 100 : Number(text);
+  if (!(value >= 0 && value <= 0.5) || /^%?$/.test(text.trim())) {
+    throw new InvalidArgumentError("Give a share from 0 to 50%.");
+  }
+  return value;
+}
+
 /** Gathers an option that may stand several times. */
 export function gather(text: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), text];

@@ -15,6 +15,7 @@ export const groups: readonly CommandGroup[] = [
   { names: ["demo"], load: () => import("./demo.ts") },
   { names: ["serve"], load: () => import("./serve.ts") },
   { names: ["device"], load: () => import("./device.ts") },
+  { names: ["secret"], load: () => import("./secret.ts") },
   { names: ["cohort"], load: () => import("./cohort.ts") },
   { names: ["release"], load: () => import("./release.ts") },
   { names: ["rollout"], load: () => import("./rollout.ts") },

@@ -16,15 +16,17 @@ export function register(program: Command): void {
       .option("--data <folder>", "where log and artifacts are kept (default: coalmine-data)")
       .option("--http <host:port>", "API (default: 127.0.0.1:8080)")
       .option("--mqtt <host:port>", "embedded MQTT broker for devices (default: 127.0.0.1:1883)")
-      .option("--coap <host:port>", "CoAP for devices; not served by this version")
+      .option("--coap <host:port>", "CoAP for devices (UDP); not served without this")
       .option("--broker <url>", "use this MQTT broker instead of the embedded one: mqtt://user:secret@host:1883")
       .option("--store <url>", "another store than the data folder; not in this version")
       .option("--key <file>", "public key (PEM) whose signature releases must carry (repeatable)", gather)
       .option("--token <token>", "what API clients must send; needed on addresses other than loopback")
-      .option("--device-secrets <file>", "lines of DEVICE and SHA-256 of its secret; needed for MQTT on addresses other than loopback")
+      .option("--device-secrets <file>", "what devices prove themselves with (coalmine secret create); needed on addresses other than loopback")
+      .option("--seal-key <file>", "opens the CoAP keys in the file of device secrets (coalmine secret keygen)")
       .option("--speed <n>", "run the clock this many times as fast, for trials", speed)
       .action(run),
     "coalmine serve --data ./data --key release.pub.pem",
+    "coalmine serve --coap 0.0.0.0:5683 --device-secrets devices.secrets --seal-key seal.key --token \"$TOKEN\"",
     "coalmine serve --broker mqtt://127.0.0.1:1884 --http 127.0.0.1:0",
   );
 }
@@ -61,11 +63,8 @@ async function run(flags: ServeFlags): Promise<void> {
     throw error;
   });
   say = (line) => void process.stderr.write(`${line}\n`);
-  say(`ready http=${serving.http} mqtt=${serving.mqtt} coap=none`);
+  say(`ready http=${serving.http} mqtt=${serving.mqtt} coap=${serving.coap ?? "none"}`);
   held.forEach(say);
-  if (settings.coapAsked) {
-    say("warning: --coap: this version does not serve CoAP yet");
-  }
   if (settings.speed !== 1) {
     say(`clock runs ${settings.speed} times as fast as the wall's`);
   }

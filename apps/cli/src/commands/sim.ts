@@ -8,6 +8,7 @@ import { output } from "../output/output.ts";
 import { progress } from "../output/progress.ts";
 import { facts, table } from "../output/table.ts";
 import type { SimResult, Transport } from "../sim-engine.ts";
+import { lossShare } from "./arguments.ts";
 import { example } from "./example.ts";
 import { registerFleet } from "./sim-fleet.ts";
 import { registerRelease } from "./sim-release.ts";
@@ -17,6 +18,7 @@ interface RunFlags {
   readonly devices?: number;
   readonly seed?: number;
   readonly speed?: number;
+  readonly loss?: number;
   readonly trace?: string;
   readonly states?: string;
   readonly json?: true;
@@ -29,29 +31,31 @@ interface TestFlags {
 }
 
 export function register(program: Command): void {
-  const sim = program.command("sim").description("run simulated fleets: scenarios in virtual time or over real MQTT, or devices alone; build releases for them");
+  const sim = program.command("sim").description("run simulated fleets: scenarios in virtual time or over real MQTT or CoAP, or devices alone; build releases for them");
   example(
     sim
       .command("run")
       .description("run one scenario and print what came of its rollouts")
       .argument("<scenario>", "scenario file (YAML)")
-      .option("--transport <name>", "virtual or mqtt", transport, "virtual")
+      .option("--transport <name>", "virtual, mqtt or coap", transport, "virtual")
       .option("--devices <n>", "devices, instead of the scenario's number", whole)
       .option("--seed <n>", "seed, instead of the scenario's", whole)
       .option("--speed <n>", "device time per real time, over real sockets", whole)
+      .option("--loss <share>", "share of the datagrams that get lost in each direction, over CoAP", lossShare)
       .option("--trace <file>", "write every entry of the log to this file, one JSON document a line")
       .option("--states <file>", "write each device's last state to this file as JSON, in the order of ids")
       .option("--json", "one JSON document on stdout")
       .action(runOne),
     "npx coalmine sim run simulator/scenarios/one-revision.yaml --seed 7",
     "npx coalmine sim run simulator/scenarios/good-release.yaml --transport mqtt --devices 1000",
+    "npx coalmine sim run simulator/scenarios/demo.yaml --transport coap --loss 5%",
   );
   example(
     sim
       .command("test")
       .description("run scenarios and check their expectations; ends with 1 when one is not met")
       .argument("<path...>", "scenario files, or folders of them")
-      .option("--transport <name>", "virtual or mqtt", transport, "virtual")
+      .option("--transport <name>", "virtual, mqtt or coap", transport, "virtual")
       .option("--junit <file>", "write JUnit XML")
       .option("--json", "one JSON document on stdout")
       .action(testAll),
@@ -76,6 +80,7 @@ async function runOne(path: string, flags: RunFlags): Promise<void> {
       devices: flags.devices,
       seed: flags.seed,
       speed: flags.speed,
+      loss: flags.loss,
       trace: trace?.write,
       warn: (message) => shown.line(message),
       progress: (at, rollouts) => showProgress(shown, at, rollouts),
@@ -257,8 +262,8 @@ function junit(results: readonly (Pick<SimResult, "scenario" | "wallSeconds" | "
 }
 
 function transport(text: string): Transport {
-  if (text !== "virtual" && text !== "mqtt") {
-    throw new InvalidArgumentError("must be virtual or mqtt");
+  if (text !== "virtual" && text !== "mqtt" && text !== "coap") {
+    throw new InvalidArgumentError("must be virtual, mqtt or coap");
   }
   return text;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The orchestrator as a process: log, artifacts and clock on disk, devices over MQTT, people over HTTP.
 import { buildApi, loopbackHosts } from "@coalmine/api";
-import { deviceId, type Instant, instant } from "@coalmine/core";
+import { coapLink } from "@coalmine/coap";
+import { type Instant, instant } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import { brokerLink, embeddedLink, secretAuth, startBroker } from "@coalmine/mqtt";
 import { AuditFeed, type EventLog, Host, planJudge } from "@coalmine/orchestrator";
@@ -14,6 +15,7 @@ import { readPublicKey } from "../keys.ts";
 import { badEnvironment, badUsage, isTrouble } from "../output/exit.ts";
 import { isLoopback, type ListenAddress, urlOf } from "./address.ts";
 import { openClock } from "./clock.ts";
+import { type DeviceSecrets, readDeviceSecrets, readSealKey } from "./device-secrets.ts";
 import type { ServeSettings } from "./settings.ts";
 import { logVerifier } from "./verify.ts";
 
@@ -27,6 +29,8 @@ export interface ServeEvents {
 export interface Serving {
   readonly http: string;
   readonly mqtt: string;
+  /** Undefined when CoAP is not served. */
+  readonly coap: string | undefined;
   /** Stops taking in, waits for what is under way, stores the folded state. */
   close(): Promise<void>;
 }
@@ -52,7 +56,7 @@ export async function serve(settings: ServeSettings, events: ServeEvents): Promi
   }
 }
 
-async function start(settings: ServeSettings, keys: readonly PublicKey[], events: ServeEvents, closing: (() => Promise<void>)[]): Promise<{ http: string; mqtt: string }> {
+async function start(settings: ServeSettings, keys: readonly PublicKey[], events: ServeEvents, closing: (() => Promise<void>)[]): Promise<Omit<Serving, "close">> {
   makeFolder(settings.data);
   const log = openEventLog(join(settings.data, logName));
   let hostOpen = false;
@@ -71,7 +75,9 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
     events.warn("no trusted key: releases are refused until one is given with --key PUBLIC.pem");
   }
 
-  const mqtt = await openMqtt(settings, host, events, closing);
+  const secrets = settings.deviceSecrets === undefined ? undefined : readDeviceSecrets(settings.deviceSecrets, settings.sealKey === undefined ? undefined : readSealKey(settings.sealKey));
+  const mqtt = await openMqtt(settings, secrets, host, events, closing);
+  const coap = await openCoap(settings, secrets, host, events);
   await host.resume();
 
   const api = buildApi(host, {
@@ -89,21 +95,42 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
 
   const stopTicking = tick(host, Math.max(tickMsMin, tickMs / settings.speed), events);
   closing.push(stopTicking);
-  return { http, mqtt };
+  return { http, mqtt, coap };
 }
 
-async function openMqtt(settings: ServeSettings, host: Host, events: ServeEvents, closing: (() => Promise<void>)[]): Promise<string> {
+async function openMqtt(settings: ServeSettings, secrets: DeviceSecrets | undefined, host: Host, events: ServeEvents, closing: (() => Promise<void>)[]): Promise<string> {
   if (settings.mqtt === undefined) {
     const url = settings.broker as string;
     host.attach(await brokerLink(url, host, { warn: events.warn }));
     return withoutSecrets(url);
   }
-  const auth = settings.deviceSecrets === undefined ? undefined : secretAuth(readSecrets(settings.deviceSecrets));
+  const auth = secrets === undefined ? undefined : secretAuth(secrets.hashes);
   const broker = await startBroker({ ...settings.mqtt, ...(auth === undefined ? {} : { auth }) });
   // Closed before the host: nothing new comes in while it stores what it has.
   closing.push(() => broker.close());
   host.attach(embeddedLink(broker, host));
   return broker.url;
+}
+
+/** Opens CoAP, when it is asked for. The host closes it, before it stores what it has. */
+async function openCoap({ coap }: ServeSettings, secrets: DeviceSecrets | undefined, host: Host, events: ServeEvents): Promise<string | undefined> {
+  if (coap === undefined) {
+    return undefined;
+  }
+  if (secrets !== undefined && secrets.withoutCoapKey > 0) {
+    events.warn(`${secrets.withoutCoapKey} devices have no CoAP key in the file of device secrets and cannot come over CoAP`);
+  }
+  const link = await coapLink(
+    {
+      host: coap.host === "localhost" ? "127.0.0.1" : coap.host,
+      port: coap.port,
+      failed: (error) => events.warn(`CoAP: ${error instanceof Error ? error.message : String(error)}`),
+      ...(secrets === undefined ? {} : { secretOf: (device) => secrets.coapKeys.get(device) }),
+    },
+    host,
+  );
+  host.attach(link);
+  return link.url;
 }
 
 /** Lets the host decide what time alone decides. A tick that takes longer than the interval is not overtaken. */
@@ -159,22 +186,6 @@ function readKey(file: string): PublicKey {
     throw badUsage(`key ${file} is a private key; the orchestrator needs the public one only: keep the private one away from it`);
   }
   return readPublicKey(file);
-}
-
-/** Lines of `DEVICE SHA256-OF-SECRET`; empty lines and lines with # are left out. */
-function readSecrets(file: string): (readonly [ReturnType<typeof deviceId>, string])[] {
-  const lines = readText(file, { what: "device secrets" }).split("\n");
-  return lines.flatMap((line, index) => {
-    const text = line.trim();
-    if (text === "" || text.startsWith("#")) {
-      return [];
-    }
-    const match = /^(\S+)\s+([0-9a-f]{64})$/.exec(text);
-    if (match === null) {
-      throw badUsage(`${file}, line ${index + 1}: write DEVICE and the SHA-256 of its secret in hex`);
-    }
-    return [[deviceId(match[1] as string), match[2] as string] as const];
-  });
 }
 
 function newest(log: EventLog): Instant {

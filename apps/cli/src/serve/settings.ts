@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings of `serve`: flags over environment over configuration file over defaults.
+import type { CoalmineError } from "@coalmine/core";
 import { checkShape, readYaml } from "@coalmine/orchestrator";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
@@ -18,6 +19,7 @@ export interface ServeFlags {
   readonly key?: readonly string[];
   readonly token?: string;
   readonly deviceSecrets?: string;
+  readonly sealKey?: string;
   readonly speed?: number;
 }
 
@@ -27,11 +29,13 @@ export interface ServeSettings {
   /** Undefined when a foreign broker is used. */
   readonly mqtt: ListenAddress | undefined;
   readonly broker: string | undefined;
-  /** CoAP was asked for, and is not served by this version. */
-  readonly coapAsked: boolean;
+  /** Undefined when CoAP is not served. */
+  readonly coap: ListenAddress | undefined;
   readonly keys: readonly string[];
   readonly token: string | undefined;
   readonly deviceSecrets: string | undefined;
+  /** File of the key that opens the CoAP keys in the file of device secrets. */
+  readonly sealKey: string | undefined;
   readonly speed: number;
 }
 
@@ -47,6 +51,7 @@ const configShape = z.strictObject({
   keys: z.array(z.string().min(1)).max(16).optional(),
   token: z.string().min(1).optional(),
   deviceSecrets: z.string().min(1).optional(),
+  sealKey: z.string().min(1).optional(),
   speed: z.number().positive().max(1_000_000).optional(),
 });
 
@@ -62,6 +67,7 @@ export function serveSettings(flags: ServeFlags, environment: Readonly<Record<st
   const data = pick(flags.data, "COALMINE_DATA", config.data) ?? "coalmine-data";
   const broker = pick(flags.broker, "COALMINE_BROKER", config.broker);
   const mqtt = pick(flags.mqtt, "COALMINE_MQTT", config.mqtt);
+  const coap = pick(flags.coap, "COALMINE_COAP", config.coap);
   const store = pick(flags.store, "COALMINE_STORE", config.store);
   if (store !== undefined) {
     throw badUsage(`--store ${store.split(":")[0]}: this version keeps its log in the data folder; leave --store out`);
@@ -78,10 +84,11 @@ export function serveSettings(flags: ServeFlags, environment: Readonly<Record<st
     http: listenAddress(pick(flags.http, "COALMINE_HTTP", config.http) ?? "127.0.0.1:8080", "--http"),
     mqtt: broker === undefined ? listenAddress(mqtt ?? "127.0.0.1:1883", "--mqtt") : undefined,
     broker,
-    coapAsked: pick(flags.coap, "COALMINE_COAP", config.coap) !== undefined,
+    coap: coap === undefined ? undefined : listenAddress(coap, "--coap"),
     keys: flags.key ?? environment["COALMINE_KEYS"]?.split(",").filter((key) => key !== "") ?? config.keys ?? [],
     token,
     deviceSecrets: pick(flags.deviceSecrets, "COALMINE_DEVICE_SECRETS", config.deviceSecrets),
+    sealKey: pick(flags.sealKey, "COALMINE_SEAL_KEY", config.sealKey),
     speed: flags.speed ?? speedOf(environment["COALMINE_SPEED"]) ?? config.speed ?? 1,
   };
   refuseOpenDoors(settings);
@@ -97,6 +104,7 @@ function readConfig(file: string): Config {
     ...(config.data === undefined ? {} : { data: near(config.data) }),
     ...(config.keys === undefined ? {} : { keys: config.keys.map(near) }),
     ...(config.deviceSecrets === undefined ? {} : { deviceSecrets: near(config.deviceSecrets) }),
+    ...(config.sealKey === undefined ? {} : { sealKey: near(config.sealKey) }),
   };
 }
 
@@ -112,16 +120,23 @@ function speedOf(text: string | undefined): number | undefined {
 }
 
 /** Nothing that the network can reach is served without a secret. */
-function refuseOpenDoors({ http, mqtt, token, deviceSecrets }: ServeSettings): void {
+function refuseOpenDoors({ http, mqtt, coap, token, deviceSecrets, sealKey }: ServeSettings): void {
+  const refuse = (option: string, what: string): CoalmineError => badUsage(`${option} is open to the network: give ${what}, or bind 127.0.0.1`);
   if (!isLoopback(http.host) && token === undefined) {
-    throw badUsage(`--http ${http.host} is open to the network: give --token or COALMINE_TOKEN, or bind 127.0.0.1`);
+    throw refuse(`--http ${http.host}`, "--token or COALMINE_TOKEN");
   }
-  if (mqtt !== undefined && !isLoopback(mqtt.host)) {
+  for (const [option, door] of [["--mqtt", mqtt], ["--coap", coap]] as const) {
+    if (door === undefined || isLoopback(door.host)) {
+      continue;
+    }
     if (token === undefined) {
-      throw badUsage(`--mqtt ${mqtt.host} is open to the network: give --token or COALMINE_TOKEN, or bind 127.0.0.1`);
+      throw refuse(`${option} ${door.host}`, "--token or COALMINE_TOKEN");
     }
     if (deviceSecrets === undefined) {
-      throw badUsage(`--mqtt ${mqtt.host} is open to the network: give --device-secrets FILE, so that devices prove who they are, or bind 127.0.0.1`);
+      throw refuse(`${option} ${door.host}`, "--device-secrets FILE, so that devices prove who they are");
     }
+  }
+  if (coap !== undefined && deviceSecrets !== undefined && sealKey === undefined) {
+    throw badUsage("--coap with --device-secrets checks signatures: give --seal-key FILE, which opens the devices' CoAP keys");
   }
 }

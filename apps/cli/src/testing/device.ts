@@ -8,6 +8,21 @@ import { EventEmitter, once } from "node:events";
 
 const blockBytes = 4_096;
 
+/** What a board of the tests says of itself after a boot. */
+export function helloOf({ imageHash, version }: { readonly imageHash: Uint8Array; readonly version: string }, confirmed = true): ReportBody {
+  return {
+    kind: "hello",
+    hardware: { board: "nrf52840dk", revision: "revA", partitionMap: "pm1", mode: "swap-move", slotSize: 65_536 },
+    running: { imageHash, version, buildId: imageHash.subarray(0, 20), confirmed },
+    slot1: null,
+    resetCause: "power-on",
+    attempt: null,
+    interval_s: 60,
+    attributes: { site: "field" },
+    storageSchema: 1,
+  };
+}
+
 export class MqttDevice {
   readonly id: DeviceId;
   readonly #client: MqttClient;
@@ -34,9 +49,10 @@ export class MqttDevice {
     });
   }
 
-  static async connect(url: string, name: string, boot = 1): Promise<MqttDevice> {
+  static async connect(url: string, name: string, boot = 1, secret?: string): Promise<MqttDevice> {
     const id = deviceId(name);
-    const client = await connectAsync(url, { clientId: name, protocolVersion: 4, clean: true, reconnectPeriod: 0, keepalive: 60 });
+    const proof = secret === undefined ? {} : { username: name, password: secret };
+    const client = await connectAsync(url, { clientId: name, protocolVersion: 4, clean: true, reconnectPeriod: 0, keepalive: 60, ...proof });
     const device = new MqttDevice(id, client, boot);
     await client.subscribeAsync(deviceFilter(id), { qos: 1 });
     return device;
@@ -50,18 +66,7 @@ export class MqttDevice {
   }
 
   async hello(confirmed = true): Promise<void> {
-    const { imageHash, version } = this.running;
-    await this.say({
-      kind: "hello",
-      hardware: { board: "nrf52840dk", revision: "revA", partitionMap: "pm1", mode: "swap-move", slotSize: 65_536 },
-      running: { imageHash, version, buildId: imageHash.subarray(0, 20), confirmed },
-      slot1: null,
-      resetCause: "power-on",
-      attempt: null,
-      interval_s: 60,
-      attributes: { site: "field" },
-      storageSchema: 1,
-    });
+    await this.say(helloOf(this.running, confirmed));
   }
 
   async offer(): Promise<Offer> {

@@ -31,6 +31,8 @@ export async function coalmine(args: readonly string[], environment: Record<stri
 export interface Served {
   readonly http: string;
   readonly mqtt: string;
+  /** `none` when CoAP is not served. */
+  readonly coap: string;
   readonly lines: readonly string[];
   /** Ends it by a signal and gives the exit code; null when the signal ended it. */
   end(signal: NodeJS.Signals): Promise<number | null>;
@@ -62,6 +64,7 @@ export async function served(args: readonly string[], environment: Record<string
   return {
     http: match[1] as string,
     mqtt: match[2] as string,
+    coap: match[3] as string,
     lines,
     async end(signal) {
       child.kill(signal);
