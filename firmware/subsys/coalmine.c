@@ -35,7 +35,8 @@ LOG_MODULE_REGISTER(coalmine, CONFIG_COALMINE_LOG_LEVEL);
 #define DOWNGRADE COALMINE_DOWNGRADE_COUNTER
 #endif
 
-BUILD_ASSERT(sizeof(CONFIG_BOARD) - 1 <= COALMINE_HARDWARE_MAX, "the board's name is too long");
+BUILD_ASSERT(sizeof(CONFIG_COALMINE_BOARD) - 1 <= COALMINE_HARDWARE_MAX,
+	     "the board's name is too long");
 BUILD_ASSERT(sizeof(CONFIG_COALMINE_HARDWARE_REVISION) - 1 <= COALMINE_HARDWARE_MAX);
 
 /* The agent belongs to its thread; metrics come from any. */
@@ -172,8 +173,9 @@ static _Noreturn void live(void)
 static void describe(const struct coalmine_agent_start *start)
 {
 	LOG_INF("%s: %s %s build %02x%02x%02x%02x, %s, reset by %s, other slot %s", identity.device,
-		CONFIG_BOARD, start->running.version, start->build_id[0], start->build_id[1],
-		start->build_id[2], start->build_id[3], start->confirmed ? "confirmed" : "on trial",
+		CONFIG_COALMINE_BOARD, start->running.version, start->build_id[0],
+		start->build_id[1], start->build_id[2], start->build_id[3],
+		start->confirmed ? "confirmed" : "on trial",
 		coalmine_reset_cause_name(start->cause),
 		start->has_other ? start->other.version : "empty");
 }
@@ -211,7 +213,7 @@ static int begin(void)
 	coalmine_partition_map(partition_map);
 	config.device = identity.device;
 	config.hardware = (struct coalmine_hardware){
-		.board = coalmine_text_of(CONFIG_BOARD),
+		.board = coalmine_text_of(CONFIG_COALMINE_BOARD),
 		.revision = coalmine_text_of(CONFIG_COALMINE_HARDWARE_REVISION),
 		.partition_map = coalmine_text_of(partition_map),
 		.mode = SWAP_MODE,

@@ -63,7 +63,7 @@ static void read_hardware(struct coalmine_identity *identity)
 
 	if (size <= 0) {
 		(void)snprintf(&identity->device[used], sizeof(identity->device) - used, "%s",
-			       CONFIG_BOARD);
+			       CONFIG_COALMINE_BOARD);
 	}
 }
 

@@ -9,13 +9,9 @@
 #include <zephyr/logging/log_ctrl.h>
 #include <zephyr/sys/crc.h>
 #include <zephyr/sys/reboot.h>
-#if __has_include(<zephyr/version.h>)
-#include <zephyr/version.h>
-#else
-#include <version.h>
-#endif
 
 #include "internal.h"
+#include "kernel_version.h"
 
 #if KERNEL_VERSION_NUMBER >= ZEPHYR_VERSION(3, 7, 0)
 typedef struct arch_esf fault_frame;

@@ -3,9 +3,11 @@
 
 #include <zephyr/device.h>
 #include <zephyr/drivers/watchdog.h>
+#include <zephyr/kernel.h>
 #include <zephyr/logging/log.h>
 
 #include "internal.h"
+#include "kernel_version.h"
 
 LOG_MODULE_DECLARE(coalmine, CONFIG_COALMINE_LOG_LEVEL);
 
@@ -13,10 +15,11 @@ static const struct device *const watchdog = DEVICE_DT_GET(DT_ALIAS(watchdog0));
 static int channel = -ENODEV;
 
 /*
- * window.max counts milliseconds, but the driver of Arm's CMSDK watchdog takes seconds (seen in
- * Zephyr 3.4.99). The one place that knows.
+ * window.max counts milliseconds, but the driver of Arm's CMSDK watchdog took seconds until its
+ * pull request 75478 of July 2024 (seen: seconds in Zephyr 3.4.99, milliseconds in 4.1.0). The one
+ * place that knows.
  */
-#if DT_HAS_COMPAT_STATUS_OKAY(arm_cmsdk_watchdog)
+#if DT_HAS_COMPAT_STATUS_OKAY(arm_cmsdk_watchdog) && KERNEL_VERSION_NUMBER < ZEPHYR_VERSION(3, 7, 0)
 #define WINDOW_MAX CONFIG_COALMINE_WATCHDOG_TIMEOUT
 #else
 #define WINDOW_MAX (CONFIG_COALMINE_WATCHDOG_TIMEOUT * MSEC_PER_SEC)
