@@ -44,7 +44,7 @@ import {
 } from "./entry.ts";
 import { type DeviceRecord, learn, newDevice, note } from "./inventory.ts";
 import { artifactFor, refusalOf, type ReleaseRecord } from "./membership.ts";
-import type { Door, LogEntry } from "./ports.ts";
+import type { Door, LogEntry, Standing } from "./ports.ts";
 import { signalsOf } from "./signals.ts";
 
 export interface Outcome {
@@ -82,6 +82,9 @@ export function newHostState(): HostState {
     counters: { reports: 0, duplicates: 0, late: 0, undecodable: 0 },
   };
 }
+
+/** Doors whose devices keep no offer: their link does, in memory. */
+const proxied: ReadonlySet<Door> = new Set(["ddi", "smp"]);
 
 /** Most devices one installation takes in; a flood of invented ids stops here. */
 const devicesMax = 1_000_000;
@@ -203,6 +206,22 @@ export class Conductor {
     return artifact !== undefined && artifact.digest.startsWith(hex(prefix)) ? artifact.digest : undefined;
   }
 
+  standing(id: DeviceId): Standing | undefined {
+    const rollout = this.#rolloutOf(id);
+    const member = rollout === undefined ? undefined : memberOf(rollout, id);
+    return member === undefined || member.offer === 0 ? undefined : { offer: member.offer, state: member.state, since: member.since };
+  }
+
+  /** Whether an offer number was ever given to a device: it belongs to one device of one rollout for ever (I2). */
+  wasOffered(id: DeviceId, offer: number): boolean {
+    for (const rollout of this.state.rollouts.values()) {
+      if (offer > rollout.offerBase && offer <= rollout.offerBase + rollout.members.length) {
+        return memberOf(rollout, id)?.offer === offer;
+      }
+    }
+    return false;
+  }
+
   /** Folds one entry of the log. Used at a restart and by the replay; decides nothing. */
   fold(entry: LogEntry): void {
     if (entry.type === "report") {
@@ -237,7 +256,8 @@ export class Conductor {
   /**
    * What may have been lost with the process. Sending it again is harmless (I2): offers nobody has answered, cancels of
    * stopped rollouts, kept offers of members that ended after `recently`. Who is under way is asked where it stands:
-   * a broker that was not read may have dropped reports.
+   * a broker that was not read may have dropped reports. A device that a link speaks for has its offer in that link
+   * alone, so it is given again.
    */
   outstanding(recently: number = Number.NEGATIVE_INFINITY): Effect[] {
     const effects: Effect[] = [];
@@ -268,7 +288,9 @@ export class Conductor {
       return [];
     }
     const stays = rollout.status === "running" || rollout.status === "held";
-    if (stays && member.startedAt === null && (member.state === "offered" || member.state === "missing")) {
+    const unbegun = member.startedAt === null && (member.state === "offered" || member.state === "missing");
+    const spokenFor = proxied.has(this.state.devices.get(member.device)?.door ?? "virtual") && (underway.has(member.state) || member.state === "deferred");
+    if (stays && (unbegun || spokenFor)) {
       return this.#offer(rollout, member.device);
     }
     if (!stays && (isActive(rollout) || Math.max(member.since, rollout.endedAt ?? 0) >= recently)) {

@@ -8,7 +8,9 @@ import type { Door, LogEntry } from "./ports.ts";
 export interface ReleaseArtifact {
   readonly variant: Variant;
   readonly digest: Digest;
-  /** MCUboot image hash, lower-case hex. */
+  /** What the file is; an MCUboot image when left out. */
+  readonly format?: "swu" | undefined;
+  /** MCUboot image hash, lower-case hex. Of a SWUpdate archive, the digest of the file. */
   readonly imageHash: string;
   readonly buildId: string;
   readonly size: number;

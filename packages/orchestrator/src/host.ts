@@ -18,7 +18,8 @@ import {
   startRollout,
   tagDevice,
 } from "./operations.ts";
-import type { ArtifactStore, Clock, Door, EventLog, Link, LinkHost } from "./ports.ts";
+import type { DeviceRecord } from "./inventory.ts";
+import type { ArtifactStore, Clock, Door, EventLog, Link, ProxyHost, Standing } from "./ports.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
 
 export interface HostOptions {
@@ -40,7 +41,7 @@ export interface HostOptions {
 const sentWithinMs = 3_600_000;
 
 /** The orchestrator as a running thing: conductor, log, artifacts and links. */
-export class Host implements LinkHost {
+export class Host implements ProxyHost {
   readonly conductor: Conductor;
   readonly #options: HostOptions;
   readonly #links = new Map<Door, Link>();
@@ -129,6 +130,18 @@ export class Host implements LinkHost {
 
   undecodable(device: DeviceId | null, reason: string, size: number, door: Door): void {
     this.#carryOut(this.conductor.undecodable(device, reason, size, door, this.#options.clock.now())).catch(() => undefined);
+  }
+
+  known(device: DeviceId): Readonly<DeviceRecord> | undefined {
+    return this.conductor.state.devices.get(device);
+  }
+
+  standing(device: DeviceId): Standing | undefined {
+    return this.conductor.standing(device);
+  }
+
+  wasOffered(device: DeviceId, offer: number): boolean {
+    return this.conductor.wasOffered(device, offer);
   }
 
   /** Lets time pass. Called by a timer of the driver, about once a second. */

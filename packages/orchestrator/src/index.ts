@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export * from "./abilities.ts";
 export * from "./audit.ts";
 export * from "./conductor.ts";
 export * from "./declaration.ts";
@@ -27,3 +28,4 @@ export * from "./selector.ts";
 export * from "./slots.ts";
 export * from "./snapshot.ts";
 export * from "./summary.ts";
+export * from "./voice.ts";

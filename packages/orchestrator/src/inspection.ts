@@ -7,6 +7,7 @@ import { hex, type ReleaseArtifact } from "./entry.ts";
 import { type DeviceRecord, isLab } from "./inventory.ts";
 import type { ArtifactInput } from "./operations.ts";
 import { roomMax } from "./slots.ts";
+import { swuVersion } from "./swu.ts";
 
 /** Largest artifact taken in. */
 export const artifactBytesMax = 16 * 1024 * 1024;
@@ -14,7 +15,10 @@ export const artifactBytesMax = 16 * 1024 * 1024;
 /** Hex digits of a key hash that messages show. */
 const keyDigits = 16;
 
-/** What one file says of itself, or why it is refused: structure, signature by a trusted key, nothing behind the image. */
+/**
+ * What one file says of itself, or why it is refused: structure, signature by a trusted key, nothing behind the image. Of a
+ * SWUpdate archive only that it is one, and its version.
+ */
 export function inspectArtifact(input: ArtifactInput, keys: readonly PublicKey[]): ReleaseArtifact {
   const { bytes, variant } = input;
   const where = `artifact for ${variantKey(variant)}`;
@@ -24,9 +28,14 @@ export function inspectArtifact(input: ArtifactInput, keys: readonly PublicKey[]
   if (bytes.length > artifactBytesMax) {
     throw new CoalmineError("artifact/size", `${where}: ${bytes.length} bytes are more than ${artifactBytesMax}`);
   }
+  if (input.format === "swu") {
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    return { variant, digest: sha256 as Digest, format: "swu", imageHash: sha256, buildId: sha256.slice(0, 40), size: bytes.length, version: swuVersion(bytes, where) };
+  }
   const image = parseImage(bytes);
   if (image.kind === "malformed") {
-    throw new CoalmineError("artifact/malformed", `${where}: ${image.reason} (at byte ${image.offset})`);
+    const archive = /^07070[12]/.test(String.fromCharCode(...bytes.subarray(0, 6))) ? "; it is a cpio archive: give a SWUpdate file with --swu" : "";
+    throw new CoalmineError("artifact/malformed", `${where}: ${image.reason} (at byte ${image.offset})${archive}`);
   }
   if (keys.length === 0) {
     throw new CoalmineError("artifact/no-key", `${where}: no trusted public key is configured, so no signature can be checked; start with --key PUBLIC.pem`);

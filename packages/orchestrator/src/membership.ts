@@ -12,6 +12,7 @@ import {
 } from "@coalmine/core";
 import { drawStratified, hashOrder, type Representativeness, representativeness } from "@coalmine/evidence";
 import type { Hardware } from "@coalmine/protocol";
+import { abilitiesOf } from "./abilities.ts";
 import { mayComeFrom, rangesText, readsSchema, schemaText, type StorageSchema, type VersionRange } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
 import { type DeviceRecord, dimension, isLab } from "./inventory.ts";
@@ -156,7 +157,10 @@ export function refusalOf(release: ReleaseRecord, device: DeviceRecord): Refusal
   if (artifact.size > room) {
     return { code: "room", reason: `the artifact of ${artifact.size} bytes leaves no room for the ${mode} trailer: its slot of ${slotSize} takes at most ${room}` };
   }
-  if (running?.imageHash === artifact.imageHash) {
+  if (artifact.format === "swu" && device.door !== "ddi") {
+    return { code: "variant", reason: `its artifact is a SWUpdate archive, which only clients of the DDI door install, and it came by ${device.door}` };
+  }
+  if (running?.imageHash === artifact.imageHash || (running?.version === artifact.version && abilitiesOf(device).image === "version")) {
     return { code: "running", reason: `it already runs ${release.version}` };
   }
   if (artifact.sampleKey !== undefined && !isLab(device)) {

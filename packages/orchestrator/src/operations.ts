@@ -27,6 +27,8 @@ import { freeze, type Membership, type ReleaseRecord } from "./membership.ts";
 export interface ArtifactInput {
   readonly variant: Variant;
   readonly bytes: Uint8Array;
+  /** An MCUboot image, whose signature is checked here; or, when the operator says so, a SWUpdate archive, which its client checks. */
+  readonly format?: "mcuboot" | "swu" | undefined;
 }
 
 function checkAuthority(authority: Authority, what: string): void {

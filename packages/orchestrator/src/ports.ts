@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { DeviceId, Digest, Instant } from "@coalmine/core";
+import type { AssignmentState, DeviceId, Digest, Instant } from "@coalmine/core";
 import type { BlockAnswer, BlockRequest, Command } from "@coalmine/protocol";
+import type { DeviceRecord } from "./inventory.ts";
 
 /** The door a device came through. */
 export type Door = "mqtt" | "coap" | "ddi" | "smp" | "virtual";
@@ -67,6 +68,22 @@ export interface LinkHost {
   block(device: DeviceId, request: BlockRequest): BlockAnswer;
   /** A message that came from no known device, or on a topic that is not a report: counted. */
   undecodable(device: DeviceId | null, reason: string, size: number, door: Door): void;
+}
+
+/** Where the offer of a device stands in its active rollout. */
+export interface Standing {
+  readonly offer: number;
+  readonly state: AssignmentState;
+  /** When `state` was entered. */
+  readonly since: Instant;
+}
+
+/** What a link asks that speaks for its devices (DDI, SMP) and keeps nothing of its own: where things stood when it stopped. */
+export interface ProxyHost extends LinkHost {
+  known(device: DeviceId): Readonly<DeviceRecord> | undefined;
+  standing(device: DeviceId): Standing | undefined;
+  /** Whether this offer number was ever given to this device. */
+  wasOffered(device: DeviceId, offer: number): boolean;
 }
 
 /** A way to reach devices. One per door; several run side by side. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, type Assignment, type Instant, Seconds, type Signal } from "@coalmine/core";
 import type { Attempt, Report } from "@coalmine/protocol";
+import { abilitiesOf } from "./abilities.ts";
 import { type DeviceRecord } from "./inventory.ts";
 import { hex, type ReleaseArtifact } from "./entry.ts";
 
@@ -56,7 +57,7 @@ export function signalsOf(
         interval: device.interval,
         onRelease: hex(body.imageHash) === target,
         confirmed: body.confirmed,
-        metrics: { ...body.metrics, linkUptime: body.linkUptime, ...(body.battery === null ? {} : { battery: body.battery }) },
+        metrics: { ...body.metrics, ...(abilitiesOf(device).linkUptime ? { linkUptime: body.linkUptime } : {}), ...(body.battery === null ? {} : { battery: body.battery }) },
       });
       break;
     case "progress":

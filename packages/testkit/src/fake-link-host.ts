@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceId } from "@coalmine/core";
-import type { Door, LinkHost } from "@coalmine/orchestrator";
+import type { DeviceRecord, Door, ProxyHost, Standing } from "@coalmine/orchestrator";
 import type { BlockAnswer, BlockRequest } from "@coalmine/protocol";
 
 export interface TakenReport {
@@ -13,12 +13,17 @@ export interface TakenReport {
  * A host without a log: takes reports, answers block requests from one artifact, and can hold its acknowledgements, as a
  * slow disk does.
  */
-export class FakeLinkHost implements LinkHost {
+export class FakeLinkHost implements ProxyHost {
   readonly reports: TakenReport[] = [];
   readonly requests: { readonly device: DeviceId; readonly request: BlockRequest }[] = [];
   readonly undecodables: { readonly device: DeviceId | null; readonly reason: string; readonly size: number }[] = [];
   /** Served by blocks, to every device. */
   artifact: Uint8Array = new Uint8Array(0);
+  /** What it remembers of devices, as after a restart. */
+  readonly records = new Map<DeviceId, DeviceRecord>();
+  readonly standings = new Map<DeviceId, Standing>();
+  /** Offers that were ever given, as `device/offer`. */
+  readonly offered = new Set<string>();
   /** Rejects reports from now on, as a full disk does. */
   failure: Error | undefined;
   /** Reports rejected. */
@@ -72,6 +77,18 @@ export class FakeLinkHost implements LinkHost {
     return offset < this.artifact.length
       ? { kind: "block", request: number, offset, data: this.artifact.subarray(offset, offset + length) }
       : { kind: "refused", request: number, reason: "range" };
+  }
+
+  known(device: DeviceId): DeviceRecord | undefined {
+    return this.records.get(device);
+  }
+
+  standing(device: DeviceId): Standing | undefined {
+    return this.standings.get(device);
+  }
+
+  wasOffered(device: DeviceId, offer: number): boolean {
+    return this.offered.has(`${device}/${offer}`);
   }
 
   undecodable(device: DeviceId | null, reason: string, size: number): void {
