@@ -59,9 +59,13 @@ export const tagBody = z.strictObject({ add: z.array(tag).max(32).default([]), r
 
 export const cohortBody = z.strictObject({ name: z.string().min(1).max(32), selector, ...authority });
 
+const format = z.enum(["mcuboot", "swu"]).default("mcuboot").describe("swu: a SWUpdate archive, whose signature its client checks");
+
+export const artifactQuery = z.strictObject({ format });
+
 export const releaseBody = z.strictObject({
   id: z.string().min(1).max(64),
-  artifacts: z.array(z.strictObject({ digest, variant })).min(1, "a release needs at least one artifact").max(64),
+  artifacts: z.array(z.strictObject({ digest, variant, format })).min(1, "a release needs at least one artifact").max(64),
   notes: z.string().max(20_000).default(""),
   ...declarationFields,
   override: z.boolean().default(false).describe("allows a migration that changes more than one thing at once; the reason is recorded"),
@@ -161,7 +165,7 @@ const storageSchema = z.object({ minRead: z.number(), maxRead: z.number(), write
 export const release = z.object({
   id: z.string(),
   version: z.string(),
-  artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), imageHash: z.string(), buildId: z.string(), size: z.number(), version: z.string(), securityCounter: z.number().optional(), sampleKey: z.string().optional() })),
+  artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), format: z.literal("swu").optional(), imageHash: z.string(), buildId: z.string(), size: z.number(), version: z.string(), securityCounter: z.number().optional(), sampleKey: z.string().optional() })),
   notes: z.string(),
   storage: storageSchema.nullable().describe("storage schemas it reads and writes; null when not declared"),
   migration: z.boolean(),

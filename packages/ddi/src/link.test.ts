@@ -156,8 +156,8 @@ describe("downloads", () => {
     expect((await call("GET", file, undefined, { range: "bytes=299000-", "if-range": '"other"' })).statusCode).toBe(200);
     const beyond = await call("GET", file, undefined, { range: "bytes=300000-" });
     expect([beyond.statusCode, beyond.headers["content-range"]]).toEqual([416, "bytes */300000"]);
-    for (const odd of ["bytes=5-1", "bytes=a-b", "bytes=0-1,5-6", "lines=1-2", "bytes=-", "bytes=99999999999999999999-"]) {
-      expect((await call("GET", file, undefined, { range: odd })).statusCode, odd).toBe(200);
+    for (const range of ["bytes=5-1", "bytes=a-b", "bytes=0-1,5-6", "lines=1-2", "bytes=-", "bytes=99999999999999999999-"]) {
+      expect([range, (await call("GET", file, undefined, { range })).statusCode]).toEqual([range, 200]);
     }
     expect((await call("GET", file, undefined, { "if-none-match": etag })).statusCode).toBe(304);
     const head = await call("HEAD", file);
@@ -174,7 +174,7 @@ describe("who may what", () => {
     expect(await status("TargetToken secret-of-gate-1")).toBe(200);
     expect(await status("GatewayToken gateway")).toBe(200);
     for (const wrong of [undefined, "", "TargetToken", "TargetToken secret-of-gate-2", "TargetToken gateway", "GatewayToken secret-of-gate-1", "Bearer secret-of-gate-1", `TargetToken ${"x".repeat(1_000)}`, "targettoken secret-of-gate-1"]) {
-      expect(await status(wrong), wrong).toBe(401);
+      expect([wrong, await status(wrong)]).toEqual([wrong, 401]);
     }
     expect((await call("GET", "/DEFAULT/controller/v1/nobody", undefined, { authorization: "TargetToken " })).statusCode).toBe(401);
   });
@@ -188,7 +188,7 @@ describe("who may what", () => {
     expect(await post("7", "/DEFAULT/controller/v1/gate-2")).toBe(404);
     expect(await post("3")).toBe(410);
     for (const odd of ["0", "-1", "7x", "1e3", "99999999999999999999", "%00"]) {
-      expect(await post(odd), odd).toBe(404);
+      expect([odd, await post(odd)]).toEqual([odd, 404]);
     }
     expect(devices.get(id).action?.phase).toBe("offered");
     expect(await post("7")).toBe(200);
@@ -232,10 +232,10 @@ describe("bad input", () => {
     await offered();
     const bodies = ["", "{", "[]", "null", "7", '"x"', '{"status":{}}', '{"status":{"execution":"gone","result":{"finished":"success"}}}', '{"status":{"execution":"closed"}}', `{"a":${"[".repeat(5_000)}`];
     for (const body of bodies) {
-      expect((await call("POST", `${root}/deploymentBase/7/feedback`, body)).statusCode, body.slice(0, 40)).toBe(400);
+      expect([body, (await call("POST", `${root}/deploymentBase/7/feedback`, body)).statusCode]).toEqual([body, 400]);
     }
     for (const body of ["{}", '{"data":7}', '{"mode":"merge","data":{"a":{}}}', '{"mode":"dance","data":{}}']) {
-      expect((await call("PUT", `${root}/configData`, body)).statusCode, body).toBe(400);
+      expect([body, (await call("PUT", `${root}/configData`, body)).statusCode]).toEqual([body, 400]);
     }
     expect((await call("POST", `${root}/deploymentBase/7/feedback`, `{"x":"${"y".repeat(70_000)}"}`)).statusCode).toBe(413);
     expect((await call("PUT", `${root}/configData`, '{"data":{"__proto__":{"a":1},"constructor":"x","toString":"y"}}')).statusCode).toBe(200);

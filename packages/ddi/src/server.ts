@@ -8,7 +8,7 @@ import { type DeviceId, isDeviceId } from "@coalmine/core";
 import type { ProxyHost } from "@coalmine/orchestrator";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { PassThrough } from "node:stream";
-import { z } from "zod";
+import type { z } from "zod";
 import { Artifacts, stream } from "./artifact.ts";
 import { type Action, shownAction } from "./device.ts";
 import { type DdiLimits, defaultLimits } from "./limits.ts";

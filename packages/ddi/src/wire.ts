@@ -23,7 +23,7 @@ export const configShape = z.object({
 });
 
 /** `HH:MM:SS`, at least a second, less than a day. */
-export function sleepText(seconds: number): string {
+function sleepText(seconds: number): string {
   const whole = Math.max(1, Math.min(86_399, Math.round(seconds)));
   return [Math.floor(whole / 3_600), Math.floor(whole / 60) % 60, whole % 60].map((part) => String(part).padStart(2, "0")).join(":");
 }

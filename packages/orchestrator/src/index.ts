@@ -28,4 +28,5 @@ export * from "./selector.ts";
 export * from "./slots.ts";
 export * from "./snapshot.ts";
 export * from "./summary.ts";
+export * from "./swu.ts";
 export * from "./voice.ts";

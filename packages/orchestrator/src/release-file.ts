@@ -9,13 +9,13 @@ import { checkShape, readYaml } from "./plan-file.ts";
 export interface Manifest extends Declaration {
   readonly id?: string | undefined;
   readonly notes?: string | undefined;
-  readonly artifacts: readonly { readonly variant: Variant; readonly file: string }[];
+  readonly artifacts: readonly { readonly variant: Variant; readonly file: string; readonly format?: "swu" }[];
 }
 
 const manifestShape = z.strictObject({
   id: z.string().min(1).max(64).optional(),
   notes: z.string().max(20_000).optional(),
-  artifacts: z.record(z.string(), z.string().min(1).max(4_096)).default({}),
+  artifacts: z.record(z.string(), z.union([z.string().min(1).max(4_096), z.strictObject({ swu: z.string().min(1).max(4_096) })])).default({}),
   ...declarationFields,
 });
 
@@ -23,7 +23,7 @@ const manifestShape = z.strictObject({
  * Reads a manifest. Throws `yaml/...` or `release/manifest` naming the field.
  *
  *     id: 1.2.0
- *     artifacts: { nrf52840dk/revA/pm1: revA.signed.bin }
+ *     artifacts: { nrf52840dk/revA/pm1: revA.signed.bin, gateway/1/ab: { swu: gateway.swu } }
  *     storage: { minRead: 1, maxRead: 2, writes: 2 }
  *     migration: true
  *     from: [{ min: "1.1.0" }]
@@ -36,7 +36,7 @@ export function parseManifest(text: string, source = "manifest"): Manifest {
     if (variant === undefined) {
       throw new CoalmineError("release/manifest", `${source}: artifacts: ${JSON.stringify(name)} is no variant: write BOARD/REVISION/PARTITIONMAP, such as nrf52840dk/revA/pm1`);
     }
-    return { variant, file };
+    return typeof file === "string" ? { variant, file } : { variant, file: file.swu, format: "swu" as const };
   });
   return {
     ...(shape.id === undefined ? {} : { id: shape.id }),

@@ -14,6 +14,7 @@ import { example } from "./example.ts";
 interface Offered {
   readonly variant: Variant;
   readonly file: string;
+  readonly format?: "swu";
 }
 
 export function register(program: Command): void {
@@ -22,6 +23,9 @@ export function register(program: Command): void {
     authorityOptions(clientOptions(release.command("create").description("upload artifacts and make a release of them; refused when one is not signed by a trusted key").argument("[id]", "else the id that the manifest gives")), { reason: "optional" })
       .option("--manifest <file>", "YAML: artifacts, notes, storage schema, versions it may be installed over")
       .option("--artifact <variant=file>", "signed image for one variant, BOARD/REVISION/PARTITIONMAP=FILE (repeatable)", gatherArtifacts)
+      .option("--swu <variant=file>", "SWUpdate archive for one variant of DDI devices; its client checks the signature (repeatable)", (text: string, earlier: readonly Offered[] | undefined) =>
+        gatherArtifacts(text, undefined).map((one): Offered => ({ ...one, format: "swu" })).concat(earlier ?? []),
+      )
       .option("--notes <text>", "release notes")
       .option("--override", "register a migration that changes more than one thing at once; needs --reason")
       .action(create),
@@ -47,23 +51,24 @@ function gatherArtifacts(text: string, earlier: readonly Offered[] | undefined):
 interface CreateFlags extends ClientFlags, AuthorityFlags {
   readonly manifest?: string;
   readonly artifact?: readonly Offered[];
+  readonly swu?: readonly Offered[];
   readonly notes?: string;
   readonly override?: true;
 }
 
 /** What the manifest and the flags say together; flags win, artifacts add up. */
-async function describeRelease(given: string | undefined, flags: CreateFlags): Promise<Manifest & { readonly id: string }> {
+async function describeRelease(given: string | undefined, flags: CreateFlags): Promise<Omit<Manifest, "artifacts"> & { readonly id: string; readonly artifacts: readonly Offered[] }> {
   const { readText } = await import("../files.ts");
   const { parseManifest } = await import("@coalmine/orchestrator");
   const manifest = flags.manifest === undefined ? undefined : parseManifest(readText(flags.manifest, { what: "manifest" }), flags.manifest);
   const folder = dirname(flags.manifest ?? ".");
-  const artifacts = [...(manifest?.artifacts ?? []).map(({ variant, file }) => ({ variant, file: resolve(folder, file) })), ...(flags.artifact ?? [])];
+  const artifacts: Offered[] = [...(manifest?.artifacts ?? []).map((one) => ({ ...one, file: resolve(folder, one.file) })), ...(flags.artifact ?? []), ...(flags.swu ?? [])];
   const id = given ?? manifest?.id;
   if (id === undefined) {
     throw badUsage("give the release's id: as an argument, or as `id` in the manifest");
   }
   if (artifacts.length === 0) {
-    throw badUsage(`release ${id} has no artifact: give --artifact VARIANT=FILE, or \`artifacts\` in the manifest`);
+    throw badUsage(`release ${id} has no artifact: give --artifact or --swu VARIANT=FILE, or \`artifacts\` in the manifest`);
   }
   return { ...manifest, id, artifacts, notes: flags.notes ?? manifest?.notes ?? "" };
 }
@@ -72,12 +77,12 @@ async function create(given: string | undefined, flags: CreateFlags): Promise<vo
   const { readBytes } = await import("../files.ts");
   const client = clientOf(flags);
   const { artifacts: wanted, ...rest } = await describeRelease(given, flags);
-  const files = wanted.map(({ variant, file }) => ({ variant, file, bytes: readBytes(file, { what: "artifact", bytesMax: 16 * 1024 * 1024 }) }));
+  const files = wanted.map(({ file, ...one }) => ({ ...one, file, bytes: readBytes(file, { what: "artifact", bytesMax: 16 * 1024 * 1024 }) }));
   const artifacts = [];
-  for (const { variant, file, bytes } of files) {
+  for (const { file, bytes, ...one } of files) {
     try {
-      const { digest } = await client.put<{ digest: string }>("/artifacts", bytes);
-      artifacts.push({ variant, digest });
+      const { digest } = await client.put<{ digest: string }>(one.format === undefined ? "/artifacts" : `/artifacts?format=${one.format}`, bytes);
+      artifacts.push({ ...one, digest });
     } catch (error) {
       throw about(file, error);
     }

@@ -17,6 +17,8 @@ export function register(program: Command): void {
       .option("--http <host:port>", "API (default: 127.0.0.1:8080)")
       .option("--mqtt <host:port>", "embedded MQTT broker for devices (default: 127.0.0.1:1883)")
       .option("--coap <host:port>", "CoAP for devices (UDP); not served without this")
+      .option("--ddi <host:port>", "hawkBit's DDI for stock SWUpdate, RAUC and Zephyr clients; not served without this")
+      .option("--ddi-config <file>", "YAML: poll, tenant, url, gatewayTokens, and what devices by id do not say themselves")
       .option("--broker <url>", "use this MQTT broker instead of the embedded one: mqtt://user:secret@host:1883")
       .option("--store <url>", "another store than the data folder; not in this version")
       .option("--key <file>", "public key (PEM) whose signature releases must carry (repeatable)", gather)
@@ -63,7 +65,7 @@ async function run(flags: ServeFlags): Promise<void> {
     throw error;
   });
   say = (line) => void process.stderr.write(`${line}\n`);
-  say(`ready http=${serving.http} mqtt=${serving.mqtt} coap=${serving.coap ?? "none"}`);
+  say(`ready http=${serving.http} mqtt=${serving.mqtt} coap=${serving.coap ?? "none"}${serving.ddi === undefined ? "" : ` ddi=${serving.ddi}`}`);
   held.forEach(say);
   if (settings.speed !== 1) {
     say(`clock runs ${settings.speed} times as fast as the wall's`);

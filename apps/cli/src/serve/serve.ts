@@ -15,6 +15,7 @@ import { readPublicKey } from "../keys.ts";
 import { badEnvironment, badUsage, isTrouble } from "../output/exit.ts";
 import { isLoopback, type ListenAddress, urlOf } from "./address.ts";
 import { openClock } from "./clock.ts";
+import { openDdi } from "./ddi.ts";
 import { type DeviceSecrets, readDeviceSecrets, readSealKey } from "./device-secrets.ts";
 import type { ServeSettings } from "./settings.ts";
 import { logVerifier } from "./verify.ts";
@@ -31,6 +32,8 @@ export interface Serving {
   readonly mqtt: string;
   /** Undefined when CoAP is not served. */
   readonly coap: string | undefined;
+  /** Undefined when DDI is not served. */
+  readonly ddi: string | undefined;
   /** Stops taking in, waits for what is under way, stores the folded state. */
   close(): Promise<void>;
 }
@@ -78,6 +81,10 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
   const secrets = settings.deviceSecrets === undefined ? undefined : readDeviceSecrets(settings.deviceSecrets, settings.sealKey === undefined ? undefined : readSealKey(settings.sealKey));
   const mqtt = await openMqtt(settings, secrets, host, events, closing);
   const coap = await openCoap(settings, secrets, host, events);
+  const ddi = settings.ddi === undefined ? undefined : await openDdi(settings.ddi, { host, clock, speed: settings.speed, secrets: secrets?.hashes, warn: events.warn });
+  if (ddi !== undefined) {
+    host.attach(ddi);
+  }
   await host.resume();
 
   const api = buildApi(host, {
@@ -95,7 +102,7 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
 
   const stopTicking = tick(host, Math.max(tickMsMin, tickMs / settings.speed), events);
   closing.push(stopTicking);
-  return { http, mqtt, coap };
+  return { http, mqtt, coap, ddi: ddi?.url };
 }
 
 async function openMqtt(settings: ServeSettings, secrets: DeviceSecrets | undefined, host: Host, events: ServeEvents, closing: (() => Promise<void>)[]): Promise<string> {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { readText } from "../files.ts";
 import { badUsage } from "../output/exit.ts";
 import { isLoopback, type ListenAddress, listenAddress } from "./address.ts";
+import type { DdiSettings } from "./ddi.ts";
 
 export interface ServeFlags {
   readonly config?: string;
@@ -14,6 +15,8 @@ export interface ServeFlags {
   readonly http?: string;
   readonly mqtt?: string;
   readonly coap?: string;
+  readonly ddi?: string;
+  readonly ddiConfig?: string;
   readonly broker?: string;
   readonly store?: string;
   readonly key?: readonly string[];
@@ -37,6 +40,8 @@ export interface ServeSettings {
   /** File of the key that opens the CoAP keys in the file of device secrets. */
   readonly sealKey: string | undefined;
   readonly speed: number;
+  /** Undefined when DDI is not served. */
+  readonly ddi: DdiSettings | undefined;
 }
 
 const address = z.string().min(1).max(300);
@@ -46,6 +51,8 @@ const configShape = z.strictObject({
   http: address.optional(),
   mqtt: address.optional(),
   coap: address.optional(),
+  ddi: address.optional(),
+  ddiConfig: z.string().min(1).optional(),
   broker: z.string().min(1).optional(),
   store: z.string().min(1).optional(),
   keys: z.array(z.string().min(1)).max(16).optional(),
@@ -68,6 +75,7 @@ export function serveSettings(flags: ServeFlags, environment: Readonly<Record<st
   const broker = pick(flags.broker, "COALMINE_BROKER", config.broker);
   const mqtt = pick(flags.mqtt, "COALMINE_MQTT", config.mqtt);
   const coap = pick(flags.coap, "COALMINE_COAP", config.coap);
+  const ddi = pick(flags.ddi, "COALMINE_DDI", config.ddi);
   const store = pick(flags.store, "COALMINE_STORE", config.store);
   if (store !== undefined) {
     throw badUsage(`--store ${store.split(":")[0]}: this version keeps its log in the data folder; leave --store out`);
@@ -90,6 +98,7 @@ export function serveSettings(flags: ServeFlags, environment: Readonly<Record<st
     deviceSecrets: pick(flags.deviceSecrets, "COALMINE_DEVICE_SECRETS", config.deviceSecrets),
     sealKey: pick(flags.sealKey, "COALMINE_SEAL_KEY", config.sealKey),
     speed: flags.speed ?? speedOf(environment["COALMINE_SPEED"]) ?? config.speed ?? 1,
+    ddi: ddi === undefined ? undefined : { address: listenAddress(ddi, "--ddi"), config: pick(flags.ddiConfig, "COALMINE_DDI_CONFIG", config.ddiConfig) },
   };
   refuseOpenDoors(settings);
   return settings;
@@ -105,6 +114,7 @@ function readConfig(file: string): Config {
     ...(config.keys === undefined ? {} : { keys: config.keys.map(near) }),
     ...(config.deviceSecrets === undefined ? {} : { deviceSecrets: near(config.deviceSecrets) }),
     ...(config.sealKey === undefined ? {} : { sealKey: near(config.sealKey) }),
+    ...(config.ddiConfig === undefined ? {} : { ddiConfig: near(config.ddiConfig) }),
   };
 }
 
@@ -120,19 +130,20 @@ function speedOf(text: string | undefined): number | undefined {
 }
 
 /** Nothing that the network can reach is served without a secret. */
-function refuseOpenDoors({ http, mqtt, coap, token, deviceSecrets, sealKey }: ServeSettings): void {
+function refuseOpenDoors({ http, mqtt, coap, ddi, token, deviceSecrets, sealKey }: ServeSettings): void {
   const refuse = (option: string, what: string): CoalmineError => badUsage(`${option} is open to the network: give ${what}, or bind 127.0.0.1`);
   if (!isLoopback(http.host) && token === undefined) {
     throw refuse(`--http ${http.host}`, "--token or COALMINE_TOKEN");
   }
-  for (const [option, door] of [["--mqtt", mqtt], ["--coap", coap]] as const) {
+  for (const [option, door] of [["--mqtt", mqtt], ["--coap", coap], ["--ddi", ddi?.address]] as const) {
     if (door === undefined || isLoopback(door.host)) {
       continue;
     }
     if (token === undefined) {
       throw refuse(`${option} ${door.host}`, "--token or COALMINE_TOKEN");
     }
-    if (deviceSecrets === undefined) {
+    // Gateway tokens may stand in the configuration of DDI; its link refuses to open without any.
+    if (deviceSecrets === undefined && option !== "--ddi") {
       throw refuse(`${option} ${door.host}`, "--device-secrets FILE, so that devices prove who they are");
     }
   }

@@ -33,6 +33,8 @@ export interface Served {
   readonly mqtt: string;
   /** `none` when CoAP is not served. */
   readonly coap: string;
+  /** Undefined when DDI is not served. */
+  readonly ddi: string | undefined;
   readonly lines: readonly string[];
   /** Ends it by a signal and gives the exit code; null when the signal ended it. */
   end(signal: NodeJS.Signals): Promise<number | null>;
@@ -56,7 +58,7 @@ export async function served(args: readonly string[], environment: Record<string
     });
     child.once("close", (code) => reject(new Error(`serve ended with ${code}: ${lines.join("\n")}`)));
   });
-  const match = /^ready http=(\S+) mqtt=(\S+) coap=(\S+)$/.exec(ready);
+  const match = /^ready http=(\S+) mqtt=(\S+) coap=(\S+)(?: ddi=(\S+))?$/.exec(ready);
   if (match === null) {
     child.kill("SIGKILL");
     throw new Error(`the first line is not the ready line: ${ready}`);
@@ -65,6 +67,7 @@ export async function served(args: readonly string[], environment: Record<string
     http: match[1] as string,
     mqtt: match[2] as string,
     coap: match[3] as string,
+    ddi: match[4],
     lines,
     async end(signal) {
       child.kill(signal);

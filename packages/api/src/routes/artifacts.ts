@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError } from "@coalmine/core";
 import { parseImage } from "@coalmine/mcuboot";
-import { artifactBytesMax } from "@coalmine/orchestrator";
+import { artifactBytesMax, swuVersion } from "@coalmine/orchestrator";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { HttpTrouble } from "../errors.ts";
-import { artifactList, storedArtifact } from "../schemas.ts";
+import { artifactList, artifactQuery, storedArtifact } from "../schemas.ts";
 
 const uploadsAtOnce = 2;
 /** Files nobody made a release of; more of them would only fill the disk. */
@@ -38,6 +38,7 @@ export function artifactRoutes(app: ZodApp, { host, artifacts }: ApiContext): vo
         tags: ["artifacts"],
         summary: "Store a file: the body is its bytes (application/octet-stream, at most 16 MiB)",
         consumes: ["application/octet-stream"],
+        querystring: artifactQuery,
         ...answers(storedArtifact, { status: 201, failures: ["400", "413", "503"] }),
       },
       onRequest: async (_request, reply) => {
@@ -50,15 +51,12 @@ export function artifactRoutes(app: ZodApp, { host, artifacts }: ApiContext): vo
         });
       },
     },
-    async ({ body }, reply) => {
+    async ({ body, query }, reply) => {
       if (!(body instanceof Uint8Array) || body.length === 0) {
         throw new CoalmineError("artifact/body", "the body must be the artifact's bytes, sent as application/octet-stream");
       }
       const bytes = new Uint8Array(body.buffer, body.byteOffset, body.length);
-      const image = parseImage(bytes);
-      if (image.kind === "malformed") {
-        throw new CoalmineError("artifact/malformed", `not an MCUboot image: ${image.reason} (at byte ${image.offset})`);
-      }
+      checkFormat(bytes, query.format);
       const used = usedBy();
       if (artifacts.list().filter(({ digest }) => !used.has(digest)).length >= unusedMax) {
         throw new HttpTrouble(429, "artifact/unused", `${unusedMax} stored artifacts belong to no release; create releases of them first`);
@@ -68,4 +66,16 @@ export function artifactRoutes(app: ZodApp, { host, artifacts }: ApiContext): vo
       return { digest, size: bytes.length };
     },
   );
+}
+
+/** Refuses what no release could be made of. */
+function checkFormat(bytes: Uint8Array, format: "mcuboot" | "swu"): void {
+  if (format === "swu") {
+    swuVersion(bytes, "the body");
+    return;
+  }
+  const image = parseImage(bytes);
+  if (image.kind === "malformed") {
+    throw new CoalmineError("artifact/malformed", `not an MCUboot image: ${image.reason} (at byte ${image.offset})`);
+  }
 }

@@ -23,12 +23,12 @@ export function releaseRoutes(app: ZodApp, { host, artifacts }: ApiContext): voi
       },
     },
     async ({ body }, reply) => {
-      const files = body.artifacts.map(({ digest, variant }) => {
+      const files = body.artifacts.map(({ digest, variant, format }) => {
         const bytes = artifacts.get(digest as Digest);
         if (bytes === null) {
           throw new CoalmineError("artifact/unknown", `no artifact ${digest} is stored: PUT /artifacts first`);
         }
-        return { variant, bytes };
+        return { variant, bytes, format };
       });
       const { id, notes, override, by, reason } = body;
       const made = await host.createRelease({ id, artifacts: files, notes, ...declared(body), override, authority: { by, reason } });
