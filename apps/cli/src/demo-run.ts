@@ -10,6 +10,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { dashboardPages } from "./dashboard/pages.ts";
 import { demoScenario } from "./demo-scenario.ts";
 import { freePort } from "./free-port.ts";
 import { fleetNetwork, LiveSite } from "./live-run.ts";
@@ -70,7 +71,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
       process.exitCode = asPromised(result) ? exitCodes.done : exitCodes.failed;
       if (options.exit !== true) {
         demo.slowDown();
-        out.note(`\nThe API is at ${demo.url} (its description: ${demo.url}/openapi.json), devices keep reporting. Ctrl-C ends it.`);
+        out.note(`\nThe dashboard is at ${demo.url}/ (the API's description: ${demo.url}/openapi.json), devices keep reporting. Ctrl-C ends it.`);
         await stop;
       }
     } finally {
@@ -156,7 +157,8 @@ class Demo {
       throw error;
     });
     view.line(`coalmine demo, seed ${seed}: ${devices} simulated devices, ${speed} device seconds a second`, "bold");
-    view.line(`devices at ${site.door.url}   API ${api.url}   store ${folder}`);
+    view.line(`dashboard ${api.url}/`, "bold");
+    view.line(`devices at ${site.door.url}   store ${folder}`);
     view.line(`fleet: ${fleetText(fleet)}`);
     view.line("signing key: a fresh Ed25519 key; bootloaders and orchestrator trust its public half");
     for (const line of waiting) {
@@ -231,7 +233,7 @@ function fleetText(fleet: Fleet): string {
 /** The orchestrator's HTTP API on a free port. */
 async function serveApi(site: LiveSite): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
   const { buildApi, loopbackHosts } = await import("@coalmine/api");
-  const api = buildApi(site.host, { log: site.log, artifacts: site.artifacts, clock: site.clock, feed: site.feed, hosts: loopbackHosts });
+  const api = buildApi(site.host, { log: site.log, artifacts: site.artifacts, clock: site.clock, feed: site.feed, hosts: loopbackHosts, pages: dashboardPages(() => undefined) });
   const url = await api.listen({ host: "127.0.0.1", port: await freePort() });
   return { url, close: () => api.close() };
 }

@@ -8,14 +8,19 @@ import type { ApiContext, LogVerification } from "./context.ts";
 import { errorHandler, reportOf } from "./errors.ts";
 import { guard, securityHeaders } from "./guard.ts";
 import { idempotency, rawBodies } from "./idempotency.ts";
+import { type Pages, pageRoutes } from "./pages.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { cohortRoutes } from "./routes/cohorts.ts";
 import { deviceRoutes } from "./routes/devices.ts";
 import { eventRoutes } from "./routes/events.ts";
+import { fleetRoutes } from "./routes/fleet.ts";
+import { progressRoutes } from "./routes/progress.ts";
 import { releaseRoutes } from "./routes/releases.ts";
 import { rolloutRoutes } from "./routes/rollouts.ts";
+import { sessionRoutes } from "./routes/session.ts";
 import { systemRoutes } from "./routes/system.ts";
+import { Sessions } from "./sessions.ts";
 import { validatorCompiler } from "./validation.ts";
 
 export interface ApiOptions {
@@ -24,7 +29,9 @@ export interface ApiOptions {
   readonly clock: Clock;
   /** Tells of audit lines as they become durable; without one `/events` is not served. */
   readonly feed?: AuditFeed | undefined;
-  /** Bearer token that every request but `/healthz` must carry. */
+  /** The dashboard's files; without them only the API is served. */
+  readonly pages?: Pages | undefined;
+  /** Bearer token that every request but `/healthz` and the page's own files must carry, if not the cookie of a session. */
   readonly token?: string | undefined;
   /** Names accepted in the Host header; undefined accepts any. Give `loopbackHosts` for a loopback listener. */
   readonly hosts?: readonly string[] | undefined;
@@ -80,13 +87,14 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
     rawBodies.set(request, body as string);
     void parseJson(request, body as string, (error, value) => done(error === null ? null : jsonTrouble(body as string), value));
   });
-  guard(app, { token: options.token, hosts: options.hosts, requestsPerSecond: options.requestsPerSecond ?? 200 });
+  const sessions = new Sessions();
+  guard(app, { token: options.token, sessions, hosts: options.hosts, requestsPerSecond: options.requestsPerSecond ?? 200 });
   idempotency(app);
   app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
       info: { title: "coalmine", version: "1", description: "Canary OTA for Zephyr/MCUboot fleets. Times are ISO 8601; errors are {error: {code, message}}." },
-      tags: ["devices", "cohorts", "artifacts", "releases", "rollouts", "audit", "system"].map((name) => ({ name })),
+      tags: ["devices", "cohorts", "artifacts", "releases", "rollouts", "audit", "fleet", "system"].map((name) => ({ name })),
       ...(options.token === undefined ? {} : { components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } }, security: [{ token: [] }] }),
     },
     transform: jsonSchemaTransform,
@@ -94,8 +102,12 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
   const context: ApiContext = { host, log: options.log, artifacts: options.artifacts, clock: options.clock, feed: options.feed, verify: options.verify };
   app.register(async (scope) => {
     const routes = scope.withTypeProvider<ZodTypeProvider>();
-    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, auditRoutes, eventRoutes]) {
+    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes]) {
       add(routes, context);
+    }
+    sessionRoutes(routes, { sessions, token: options.token });
+    if (options.pages !== undefined) {
+      pageRoutes(scope, options.pages);
     }
   });
   return app;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may ask at all: rate, Host header, origin, token. And what every answer carries.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { createHash, timingSafeEqual } from "node:crypto";
 import { HttpTrouble } from "./errors.ts";
+import { isPage } from "./pages.ts";
+import { sameSecret, type Sessions } from "./sessions.ts";
 
 export interface GuardOptions {
   /** Bearer token that every request but the health check must carry. */
   readonly token?: string | undefined;
+  /** Browsers that gave the token before. */
+  readonly sessions: Sessions;
   /** Names accepted in the Host header; undefined accepts any, for listeners that a token protects. */
   readonly hosts?: readonly string[] | undefined;
   /** Requests one address may send per second, in the long run. */
@@ -27,7 +30,7 @@ export const securityHeaders: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
 };
 
-const open: ReadonlySet<string> = new Set(["/healthz"]);
+const open: ReadonlySet<string> = new Set(["/healthz", "/session"]);
 const readOnly: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 /** Wrong tokens one address may try in a minute. */
 const wrongTokensPerMinute = 10;
@@ -35,7 +38,7 @@ const wrongTokensPerMinute = 10;
 export function guard(app: FastifyInstance, options: GuardOptions): void {
   const rate = new Buckets(options.requestsPerSecond, options.requestsPerSecond * 2);
   const wrong = new Buckets(wrongTokensPerMinute / 60, wrongTokensPerMinute);
-  const secret = options.token === undefined ? undefined : digest(options.token);
+  const { token } = options;
 
   app.addHook("onRequest", async (request: FastifyRequest, reply: FastifyReply) => {
     reply.headers(securityHeaders);
@@ -44,14 +47,22 @@ export function guard(app: FastifyInstance, options: GuardOptions): void {
     }
     checkHost(request, options.hosts);
     checkOrigin(request);
-    if (secret === undefined || open.has(request.url)) {
+    if (token === undefined || (open.has(request.url) && request.method !== "POST") || (readOnly.has(request.method) && isPage(request.url))) {
+      return;
+    }
+    const session = options.sessions.find(request.headers.cookie);
+    if (session !== undefined && request.headers.authorization === undefined && request.url !== "/session") {
+      const csrf = request.headers["x-csrf-token"];
+      if (!readOnly.has(request.method) && (typeof csrf !== "string" || !sameSecret(csrf, session.csrf))) {
+        throw new HttpTrouble(403, "api/csrf", "an order with a session's cookie must carry the session's x-csrf-token (GET /session)");
+      }
       return;
     }
     if (!wrong.has(request.ip)) {
       throw new HttpTrouble(429, "api/too-many-tokens", "too many wrong tokens from this address; try again in a minute");
     }
     const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
-    if (given === undefined || !timingSafeEqual(digest(given), secret)) {
+    if (given === undefined || !sameSecret(given, token)) {
       wrong.take(request.ip);
       reply.header("www-authenticate", "Bearer");
       throw new HttpTrouble(401, "api/token", given === undefined ? "a token is needed: send Authorization: Bearer TOKEN" : "the token is wrong");
@@ -80,10 +91,6 @@ function checkOrigin(request: FastifyRequest): void {
   if (foreign || (site !== undefined && site !== "same-origin" && site !== "none")) {
     throw new HttpTrouble(403, "api/origin", "requests from pages of another site are refused");
   }
-}
-
-function digest(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
 }
 
 const addressesMax = 10_000;

@@ -2,3 +2,5 @@
 export { type ApiOptions, bodyBytesMax, buildApi } from "./api.ts";
 export { type LogVerification, verifyLog } from "./context.ts";
 export { loopbackHosts } from "./guard.ts";
+export type { PageFile, Pages } from "./pages.ts";
+export type * from "./views.ts";

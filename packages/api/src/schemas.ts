@@ -210,6 +210,17 @@ const gate = z.object({
   control: arm.nullable(),
   bound: z.string(),
   reason: z.string(),
+  evidence: z
+    .object({
+      lnEHalt: z.number(),
+      haltAt: z.number(),
+      lnEPass: z.number(),
+      passAt: z.number(),
+      margin: z.number(),
+      effect: z.object({ estimate: z.number().nullable(), lower: z.number().nullable(), upper: z.number().nullable() }),
+    })
+    .optional()
+    .describe("what a gate weighs: natural logs of e-values and of what they halt and pass at"),
 });
 
 const rolloutSummary = z.object({
@@ -324,4 +335,117 @@ export const counters = z.object({
   undecodable: z.number(),
   events: z.number(),
   now: time,
+});
+
+// What the dashboard reads
+
+export const session = z.object({
+  tokenNeeded: z.boolean(),
+  open: z.boolean().describe("requests of this browser are answered"),
+  csrf: z.string().nullable().describe("what orders with the session's cookie must carry in x-csrf-token"),
+});
+
+export const eventQuery = z.strictObject({
+  brief: z.enum(["true", "false"]).default("false").describe("leaves out offers and moves of single devices; says `changed` instead, at most once a second"),
+});
+
+const fleetShare = z.object({ name: z.string(), devices: z.number(), silent: z.number() });
+
+export const fleet = z.object({
+  now: time,
+  devices: z.number(),
+  silent: z.number().describe("not heard for three of their check-in intervals and a quarter of an hour"),
+  unconfirmed: z.number().describe("running an image on trial"),
+  unknown: z.number().describe("never said what they are"),
+  crashed: z.number(),
+  states: z.record(z.string(), z.number()).describe("members of active rollouts"),
+  releases: z.array(fleetShare.extend({ version: z.string() })).describe("what runs; the name is empty where it is none of the releases"),
+  hardware: z.array(fleetShare),
+  connectivity: z.array(fleetShare),
+  tags: z.array(fleetShare),
+  rollouts: z.array(rolloutSummary).describe("the active ones: running, held or halted"),
+});
+
+const flag = z.enum(["true", "false"]);
+
+export const fleetQuery = z.strictObject({
+  limit,
+  skip: whole(0, 10_000_000).default(0),
+  text: z.string().max(64).optional().describe("part of the id"),
+  tag: z.string().max(32).optional(),
+  attribute: z.string().max(321).optional().describe("NAME or NAME=VALUE; also hardware, board, firmware"),
+  hardware: z.string().max(129).optional().describe("board and revision"),
+  connectivity: z.string().max(256).optional(),
+  release: z.string().max(64).optional(),
+  version: z.string().max(64).optional(),
+  state: z.string().max(32).optional().describe("in the device's active rollout"),
+  silent: flag.optional(),
+  crashed: flag.optional(),
+  unconfirmed: flag.optional(),
+});
+
+export const fleetPage = z.object({
+  now: time,
+  total: z.number(),
+  skip: z.number(),
+  rows: z.array(
+    z.object({
+      id: z.string(),
+      hardware: z.string(),
+      connectivity: z.string(),
+      version: z.string(),
+      release: z.string().nullable(),
+      confirmed: z.boolean(),
+      rollout: z.string().nullable(),
+      state: z.string().nullable(),
+      lastSeen: time,
+      silent: z.boolean(),
+      crashes: z.number(),
+      tags: z.array(z.string()),
+    }),
+  ),
+});
+
+export const rolloutProgress = z.object({
+  now: time,
+  revision: z.number(),
+  stages: z.array(
+    z.object({
+      name: z.string(),
+      size: z.number(),
+      openedAt: time.nullable(),
+      closedAt: time.nullable(),
+      verdict: z.string(),
+      states: z.record(z.string(), z.number()),
+      soak: z.object({ minAt: time, maxAt: time }).nullable().describe("earliest pass, and when it holds without one"),
+    }),
+  ),
+  exposure: z.object({ at: z.array(z.number()), started: z.array(z.number()), confirmed: z.array(z.number()) }).describe("devices by moments in milliseconds since 1970"),
+  representativeness: z.object({
+    verdict: z.enum(["yes", "warn", "no"]),
+    tv: z.number(),
+    uncovered: z.number(),
+    neff: z.number(),
+    dimensions: z.array(z.string()),
+    strata: z.array(z.object({ stratum: z.string(), fleet: z.number(), canary: z.number(), control: z.number(), depth: z.number() })),
+  }),
+});
+
+const curve = z.array(z.number().nullable());
+
+export const rolloutSeries = z.object({
+  now: time,
+  at: z.array(z.number()).describe("milliseconds since 1970; every curve has one value for each"),
+  gates: z.array(
+    z.object({
+      gate: z.string(),
+      metric: z.string(),
+      haltAt: z.number().nullable().describe("natural log of the e-value that halts; null for a gate with a fixed bound"),
+      passAt: z.number().nullable(),
+      lnEHalt: curve,
+      lnEPass: curve,
+      canary: z.object({ estimate: curve, lower: curve, upper: curve }),
+      control: z.object({ estimate: curve, lower: curve, upper: curve }).nullable(),
+    }),
+  ),
 });

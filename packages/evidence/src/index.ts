@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 export * from "./ancova.ts";
+export * from "./arm-bounds.ts";
 export * from "./bench/index.ts";
 export * from "./boot.ts";
 export * from "./distributions.ts";

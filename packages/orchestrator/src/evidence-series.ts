@@ -1,27 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the evidence of a rollout grew: the event log is folded again, and the gates are read at moments along the way.
-import { type Instant, judgementOf, memberOf, type RolloutId } from "@coalmine/core";
+import { type GateReading, type Instant, judgementOf, memberOf, type RolloutId } from "@coalmine/core";
 import { setImmediate } from "node:timers/promises";
 import { Conductor, type HostState, newHostState } from "./conductor.ts";
-import type { EventLog } from "./ports.ts";
+import { readRecord } from "./entry.ts";
+import type { EventLog, StoredEntry } from "./ports.ts";
 import { firstAt } from "./report.ts";
-
-export interface GateSample {
-  readonly gate: string;
-  /** Natural logs of the e-value against harm and of what it halts at. */
-  readonly lnEHalt: number;
-  readonly haltAt: number;
-}
 
 export interface EvidenceSample {
   readonly at: Instant;
-  readonly gates: readonly GateSample[];
+  readonly gates: readonly GateReading[];
 }
 
 const pauseEvery = 2_000;
 
 /**
- * Readings of every gate that weighs evidence at about `points` moments of a rollout, from its start to `end`. Reads the
+ * Readings of every gate at about `points` moments of a rollout, from its start to `end`. Reads the
  * log from the rollout's start, in pieces, so that devices are served meanwhile. Empty when the log no longer holds it.
  */
 export async function evidenceSeries(
@@ -39,10 +33,7 @@ export async function evidenceSeries(
     if (rollout === undefined) {
       return;
     }
-    const gates = judgementOf(rollout, judge, at).gates.flatMap(({ gate, evidence }): GateSample[] =>
-      evidence === undefined ? [] : [{ gate, lnEHalt: evidence.lnEHalt, haltAt: evidence.haltAt }],
-    );
-    samples.push({ at, gates });
+    samples.push({ at, gates: rollout.stage < 0 ? [] : judgementOf(rollout, judge, at).gates });
   };
   let due = Number.POSITIVE_INFINITY;
   let step = 0;
@@ -58,6 +49,9 @@ export async function evidenceSeries(
     if (entry.type === "report" && entry.device !== null && memberOf(now.rollout(id), entry.device) === undefined) {
       continue;
     }
+    if (isOfAnother(entry, id)) {
+      continue;
+    }
     while (entry.at >= due && due <= options.end) {
       take(due as Instant);
       due += step;
@@ -70,6 +64,15 @@ export async function evidenceSeries(
   }
   take(options.end);
   return samples;
+}
+
+/** A decision about a rollout that ran beside this one, or ended as it began. */
+function isOfAnother(entry: StoredEntry, id: RolloutId): boolean {
+  if (entry.type === "report" || entry.type === "undecodable") {
+    return false;
+  }
+  const record = readRecord(entry);
+  return "rollout" in record && record.rollout !== id;
 }
 
 /** What was known before the rollout, near enough for its evidence: who the devices are. Reports seen since are forgotten, or all would be duplicates. */

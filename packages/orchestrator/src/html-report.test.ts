@@ -37,7 +37,7 @@ describe("the series", () => {
   test("ends at the evidence that the rollout was halted on", () => {
     expect(bad.conductor.rollout(rollout).status).toBe("halted");
     const halted = report.gates.find((gate) => gate.gate === report.haltedBy?.gate);
-    const last = series.at(-1)?.gates.find((gate) => gate.gate === report.haltedBy?.gate);
+    const last = series.at(-1)?.gates.find((gate) => gate.gate === report.haltedBy?.gate)?.evidence;
     expect(last?.lnEHalt).toBe(halted?.evidence?.lnEHalt);
     expect(last?.lnEHalt).toBeGreaterThanOrEqual(last?.haltAt ?? Number.POSITIVE_INFINITY);
   });
@@ -45,8 +45,8 @@ describe("the series", () => {
   test("stays below the threshold until then, from the start of the rollout on", () => {
     expect(series.length).toBeGreaterThan(4);
     for (const sample of series.slice(0, -1)) {
-      for (const gate of sample.gates) {
-        expect(gate.lnEHalt).toBeLessThan(gate.haltAt);
+      for (const { evidence } of sample.gates) {
+        expect(evidence?.lnEHalt ?? 0).toBeLessThan(evidence?.haltAt ?? 1);
       }
     }
   });

@@ -109,14 +109,15 @@ function marks(report: RolloutReport): TimeMark[] {
 
 function evidence({ report, series }: HtmlReportInput): string {
   const last = series.at(-1);
-  if (last === undefined || last.gates.length === 0) {
+  const weighed = (last?.gates ?? []).flatMap(({ gate, evidence: found }) => (found === undefined ? [] : [{ gate, ...found }]));
+  if (last === undefined || weighed.length === 0) {
     return "";
   }
   const from = Date.parse(report.rollout.startedAt);
   const to = Math.max(last.at, from + 60_000);
-  const charts = last.gates.map(({ gate, lnEHalt, haltAt }) => {
+  const charts = weighed.map(({ gate, lnEHalt, haltAt }) => {
     const points = series.flatMap((sample) => {
-      const found = sample.gates.find((candidate) => candidate.gate === gate);
+      const found = sample.gates.find((candidate) => candidate.gate === gate)?.evidence;
       return found === undefined ? [] : [{ at: sample.at, lnE: found.lnEHalt }];
     });
     const state = lnEHalt >= haltAt ? "halt" : "";

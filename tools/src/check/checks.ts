@@ -13,6 +13,7 @@ export function checksOf(root: string): Check[] {
     { name: "lockfile", what: "package-lock.json is complete and names no host", args: own("lockfile") },
     { name: "architecture", what: "layers, declared imports, purity, licence lines", args: own("architecture") },
     { name: "types", what: "tsc", args: [installed("typescript/bin/tsc"), "--noEmit", "-p", "tsconfig.json"] },
+    { name: "page", what: "tsc of the dashboard, against the browser's types", args: [installed("typescript/bin/tsc"), "--noEmit", "-p", "apps/dashboard/tsconfig.json"] },
     {
       name: "lint",
       what: "oxlint, type-aware",

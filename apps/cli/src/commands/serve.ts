@@ -14,7 +14,7 @@ export function register(program: Command): void {
       .description("run the orchestrator until SIGTERM or Ctrl-C; a restart goes on where it stopped")
       .option("--config <file>", "settings as YAML; flags and COALMINE_... variables go first")
       .option("--data <folder>", "where log and artifacts are kept (default: coalmine-data)")
-      .option("--http <host:port>", "API (default: 127.0.0.1:8080)")
+      .option("--http <host:port>", "API and dashboard (default: 127.0.0.1:8080)")
       .option("--mqtt <host:port>", "embedded MQTT broker for devices (default: 127.0.0.1:1883)")
       .option("--coap <host:port>", "CoAP for devices (UDP); not served without this")
       .option("--ddi <host:port>", "hawkBit's DDI for stock SWUpdate, RAUC and Zephyr clients; not served without this")
@@ -52,6 +52,7 @@ async function run(flags: ServeFlags): Promise<void> {
   };
   const stopped = Promise.withResolvers<void>();
   const serving = await serve(settings, {
+    note: (message) => say(message),
     warn: (message) => say(`warning: ${printable(message)}`),
     bug: (error) => {
       process.exitCode = exitCodes.bug;
@@ -67,6 +68,7 @@ async function run(flags: ServeFlags): Promise<void> {
   say = (line) => void process.stderr.write(`${line}\n`);
   say(`ready http=${serving.http} mqtt=${serving.mqtt} coap=${serving.coap ?? "none"}${serving.ddi === undefined ? "" : ` ddi=${serving.ddi}`}`);
   held.forEach(say);
+  say(`dashboard ${serving.http}/`);
   if (settings.speed !== 1) {
     say(`clock runs ${settings.speed} times as fast as the wall's`);
   }

@@ -10,6 +10,7 @@ import { openArtifactStore, openEventLog } from "@coalmine/store";
 import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { dashboardPages } from "../dashboard/pages.ts";
 import { readText } from "../files.ts";
 import { readPublicKey } from "../keys.ts";
 import { badEnvironment, badUsage, isTrouble } from "../output/exit.ts";
@@ -21,6 +22,8 @@ import type { ServeSettings } from "./settings.ts";
 import { logVerifier } from "./verify.ts";
 
 export interface ServeEvents {
+  /** Told of what goes on, for people. */
+  readonly note: (message: string) => void;
   /** Told of trouble that stops nothing. */
   readonly warn: (message: string) => void;
   /** Told of an error that is a bug: the machine's state is not to be trusted any more. */
@@ -93,6 +96,7 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
     clock,
     feed,
     verify: logVerifier(join(settings.data, logName)),
+    pages: dashboardPages(events.note),
     token: settings.token,
     hosts: isLoopback(settings.http.host) ? [...loopbackHosts, settings.http.host] : undefined,
     onBug: (error, request) => events.warn(`bug at ${request}: ${error.stack}`),

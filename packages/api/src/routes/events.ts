@@ -5,12 +5,15 @@ import type { ServerResponse } from "node:http";
 import type { ApiContext, ZodApp } from "../context.ts";
 import { HttpTrouble } from "../errors.ts";
 import { securityHeaders } from "../guard.ts";
+import { eventQuery } from "../schemas.ts";
 
 const listenersMax = 64;
 const keepAliveMs = 15_000;
 /** A reader that is this far behind is let go; it comes back with Last-Event-ID. */
 const bufferedMax = 1024 * 1024;
 const catchUpPage = 500;
+/** Between two notes that single devices moved on. */
+const changedEveryMs = 1_000;
 
 export function eventRoutes(app: ZodApp, { feed, log }: ApiContext): void {
   if (feed === undefined) {
@@ -20,8 +23,9 @@ export function eventRoutes(app: ZodApp, { feed, log }: ApiContext): void {
 
   app.get(
     "/events",
-    { schema: { tags: ["audit"], summary: "Audit lines as they happen (text/event-stream). Last-Event-ID goes on where a connection ended" } },
+    { schema: { tags: ["audit"], summary: "Audit lines as they happen (text/event-stream). Last-Event-ID goes on where a connection ended", querystring: eventQuery } },
     async (request, reply) => {
+      const brief = request.query.brief === "true";
       if (streams.size >= listenersMax) {
         throw new HttpTrouble(429, "events/too-many", `${listenersMax} listeners are connected`);
       }
@@ -34,11 +38,22 @@ export function eventRoutes(app: ZodApp, { feed, log }: ApiContext): void {
       streams.add(stream);
 
       let live = false;
+      let noted: NodeJS.Timeout | undefined;
+      const changed = (): void => {
+        noted ??= setTimeout(() => {
+          noted = undefined;
+          stream.write(`id: ${sent}\nevent: changed\ndata: {"sequence":${sent}}\n\n`);
+        }, changedEveryMs);
+      };
       const write = (line: AuditLine): void => {
         if (line.sequence <= sent) {
           return;
         }
         sent = line.sequence;
+        if (brief && line.device !== null && line.rollout !== null) {
+          changed();
+          return;
+        }
         stream.write(`id: ${line.sequence}\nevent: audit\ndata: ${JSON.stringify(line)}\n\n`);
         if (stream.writableLength > bufferedMax) {
           stream.destroy();
@@ -53,6 +68,7 @@ export function eventRoutes(app: ZodApp, { feed, log }: ApiContext): void {
       stream.once("close", () => {
         unlisten();
         clearInterval(keepAlive);
+        clearTimeout(noted);
         streams.delete(stream);
       });
       for (let next: number | null = sent; next !== null && !stream.destroyed; ) {

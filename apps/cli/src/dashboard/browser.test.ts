@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dashboard in a real browser: one browser, one orchestrator, devices that say what the test wants.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { findBrowser, openBrowser } from "../testing/browser.ts";
+import { DashboardSite } from "../testing/dashboard-site.ts";
+
+const executable = findBrowser();
+if (executable === undefined) {
+  console.warn("skipped: there is no browser (apt-get install chromium, or set CHROMIUM)");
+}
+
+const evil = `"><img src=x onerror="globalThis.pwned=1"><script>//`;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+describe.skipIf(executable === undefined)("the dashboard", () => {
+  let browser: Browser;
+  let site: DashboardSite;
+  const opened: BrowserContext[] = [];
+  const errors: string[] = [];
+
+  beforeAll(async () => {
+    [browser, site] = await Promise.all([openBrowser(executable as string), DashboardSite.start()]);
+    for (let index = 0; index < 20; index += 1) {
+      await site.hello(`d${index}`);
+    }
+  });
+
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map((context) => context.close()));
+    expect(errors.splice(0)).toEqual([]);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await site?.close();
+  });
+
+  async function tab(path: string, options: { readonly url?: string; readonly expected?: RegExp } = {}): Promise<Page> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+    opened.push(context);
+    const page = await context.newPage();
+    page.on("pageerror", (error) => errors.push(error.message));
+    page.on("console", (message) => {
+      // The browser itself reports every refused request there; the page shows those in words.
+      if ((message.type() === "error" || message.type() === "warning") && options.expected?.test(message.text()) !== true) {
+        errors.push(`${message.text()} (${message.location().url})`);
+      }
+    });
+    await page.goto(`${options.url ?? site.url}/#/${path}`);
+    return page;
+  }
+
+  const audit = async (type: string) => (await (await fetch(`${site.url}/audit?type=${type}`)).json()) as { readonly records: { readonly by: string; readonly reason: string; readonly rollout: string }[] };
+
+  test("a halt by button needs a reason, stops the rollout and is in the audit", async () => {
+    await site.release("1.1.0");
+    await site.rollout("1.1.0", "halted");
+    const page = await tab("rollouts/halted");
+    await page.getByRole("button", { name: "Halt …" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Your name").fill("grace");
+    await dialog.getByRole("button", { name: "Halt now" }).click();
+    await expect.poll(() => dialog.getByRole("alert").textContent()).toMatch(/needs your name and a reason/);
+    expect(site.host.conductor.rollout("halted" as never).status).toBe("running");
+
+    await dialog.getByLabel("Reason").fill("smoke in the lab");
+    await dialog.getByRole("button", { name: "Halt now" }).click();
+    await page.getByRole("heading", { name: /Halted by a person in stage canary/ }).waitFor();
+    expect(await page.getByText("smoke in the lab").count()).toBeGreaterThan(0);
+    expect((await audit("halted")).records[0]).toMatchObject({ by: "grace", reason: "smoke in the lab", rollout: "halted" });
+  });
+
+  test("a stale tab cannot resume: it says that nothing was changed and why", async () => {
+    const page = await tab("rollouts/halted", { expected: /412/ });
+    await page.getByRole("button", { name: "Resume …" }).click();
+    // Meanwhile somebody resumed, saw more, and halted again.
+    const at = async () => (await fetch(`${site.url}/rollouts/halted`)).headers.get("etag") ?? "";
+    const order = async (kind: string) => fetch(`${site.url}/rollouts/halted/${kind}`, { method: "POST", headers: { "content-type": "application/json", "if-match": await at() }, body: JSON.stringify({ by: "ada", reason: "again" }) });
+    expect([(await order("resume")).status, (await order("halt")).status]).toEqual([200, 200]);
+
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Your name").fill("grace");
+    await dialog.getByLabel("Reason").fill("looks fine to me");
+    await dialog.getByRole("button", { name: "Resume", exact: true }).click();
+    await expect.poll(() => dialog.getByRole("alert").textContent()).toMatch(/Nothing was changed: the rollout is no longer as you saw it/);
+    expect(site.host.conductor.rollout("halted" as never).status).toBe("halted");
+    await dialog.getByRole("button", { name: "Close and look again" }).click();
+    await dialog.waitFor({ state: "detached" });
+  });
+
+  test("by keyboard alone from the fleet to the end of a rollout", async () => {
+    const page = await tab("");
+    await page.getByRole("heading", { name: "Fleet", level: 1 }).waitFor();
+    const press = async (key: string, until: string): Promise<void> => {
+      for (let step = 0; step < 60; step += 1) {
+        await page.keyboard.press(key);
+        if (String(await page.evaluate("document.activeElement?.textContent ?? ''")).includes(until)) {
+          return;
+        }
+      }
+      throw new Error(`Tab never reaches "${until}"`);
+    };
+    await press("Tab", "See what to do");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "End for good …" }).waitFor();
+    await press("Tab", "End for good …");
+    expect(await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")).toBe("solid");
+    await page.keyboard.press("Enter");
+    // The dialog has the focus; the field for the reason comes first.
+    await page.locator("dialog textarea:focus").waitFor();
+    await page.keyboard.type("not worth it");
+    await page.keyboard.press("Shift+Tab");
+    await page.keyboard.type("grace");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: /Ended for good/ }).waitFor();
+    expect((await audit("aborted")).records[0]).toMatchObject({ by: "grace", reason: "not worth it" });
+  });
+
+  test("a rollout moves on screen as its devices do, without a reload, and a gate's halt says what and how many", async () => {
+    const target = await site.release("1.2.0");
+    await site.rollout("1.2.0", "bad");
+    const page = await tab("rollouts/bad");
+    await page.getByRole("heading", { name: /Running in stage canary/ }).waitFor();
+    for (const device of site.canaries("bad").slice(0, 3)) {
+      await site.crashAndRevert("bad", device, target, { crash: evil, result: evil });
+    }
+    await site.pass(1);
+    await page.getByRole("heading", { name: /Halted by gate boot-confirmation in stage canary/ }).waitFor();
+    await expect.poll(() => page.locator(".verdict-numbers").textContent()).toMatch(/exposed3 of 20/);
+    expect(await page.getByRole("button", { name: "End for good …" }).count()).toBe(1);
+  });
+
+  test("what devices say stays text, whatever it looks like", async () => {
+    await site.hello("d3", { boot: 7, attributes: { site: evil, connectivity: "<b>lte</b>" } });
+    const page = await tab("");
+    await page.getByText("<b>lte</b>").first().waitFor();
+    for (const path of ["", `?${new URLSearchParams({ attribute: `site=${evil}` }).toString()}`, "?text=%3Cscript%3E", "rollouts/bad", "rollouts", encodeURIComponent(evil)]) {
+      await page.goto(`${site.url}/#/${path}`);
+      await page.locator("main").waitFor();
+    }
+    expect(await page.evaluate("[globalThis.pwned ?? null, document.querySelectorAll('main b, main i:not([class]), main script, main img').length]")).toEqual([null, 0]);
+  });
+
+  test.each(["", "rollouts", "rollouts/bad"])("axe finds nothing serious at /%s, in light and in dark", async (path) => {
+    const page = await tab(path);
+    await page.locator("main h1").waitFor();
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.evaluate(axe);
+      const { violations } = (await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")) as { readonly violations: { readonly id: string; readonly impact: string; readonly nodes: { readonly html: string }[] }[] };
+      const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+      expect(serious.map(({ id, nodes }) => `${colorScheme} ${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`)).toEqual([]);
+    }
+  });
+
+  test("with a token the page asks for it once, and its orders carry the session's secret", async () => {
+    const guarded = await DashboardSite.start({ token: "a-long-enough-token" });
+    try {
+      await guarded.hello("d0");
+      const page = await tab("", { url: guarded.url, expected: /401/ });
+      await page.getByLabel("Token").fill("a-wrong-token-here");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await expect.poll(() => page.getByRole("alert").textContent()).toMatch(/token is wrong/);
+      await page.getByLabel("Token").fill("a-long-enough-token");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("heading", { name: "Fleet" }).waitFor();
+      expect(await page.evaluate("document.cookie")).toBe("");
+      const [cookie] = await page.context().cookies();
+      expect(cookie).toMatchObject({ httpOnly: true, sameSite: "Strict" });
+      const order = "fetch('/devices/d0/tags', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ add: ['lab'], by: 'x', reason: 'y' }) }).then((answer) => answer.status)";
+      expect(await page.evaluate(order)).toBe(403);
+      errors.splice(0);
+      await page.reload();
+      await page.getByRole("heading", { name: "Fleet" }).waitFor();
+    } finally {
+      await guarded.close();
+    }
+  });
+});

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the page shows follows the orchestrator: its events say that something changed, and what is on screen is asked again.
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { get, Problem } from "./api.ts";
+
+export type Connection = "connecting" | "live" | "lost";
+
+type Listener = () => void;
+
+/** At most so often is anything asked again because of events. */
+const pauseMs = 1_000;
+
+class Feed {
+  #source: EventSource | undefined;
+  #connection: Connection = "connecting";
+  #waiting = false;
+  readonly #onChange = new Set<Listener>();
+  readonly #onConnection = new Set<Listener>();
+
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  start(): void {
+    if (this.#source !== undefined && this.#source.readyState !== EventSource.CLOSED) {
+      return;
+    }
+    const source = new EventSource("/events?brief=true");
+    this.#source = source;
+    source.addEventListener("open", () => {
+      this.#become("live");
+      this.#tell();
+    });
+    source.addEventListener("error", () => {
+      this.#become("lost");
+      // A stream that was refused does not come back by itself.
+      if (source.readyState === EventSource.CLOSED) {
+        setTimeout(() => this.start(), 5_000);
+      }
+    });
+    for (const name of ["audit", "changed"]) {
+      source.addEventListener(name, () => this.#tell());
+    }
+  }
+
+  listen(listener: Listener): () => void {
+    this.#onChange.add(listener);
+    return () => this.#onChange.delete(listener);
+  }
+
+  listenConnection(listener: Listener): () => void {
+    this.#onConnection.add(listener);
+    return () => this.#onConnection.delete(listener);
+  }
+
+  #become(connection: Connection): void {
+    if (this.#connection !== connection) {
+      this.#connection = connection;
+      this.#onConnection.forEach((listener) => listener());
+    }
+  }
+
+  #tell(): void {
+    if (this.#waiting) {
+      return;
+    }
+    this.#waiting = true;
+    setTimeout(() => {
+      this.#waiting = false;
+      if (!document.hidden) {
+        this.#onChange.forEach((listener) => listener());
+      }
+    }, pauseMs);
+  }
+}
+
+export const feed = new Feed();
+
+export function useConnection(): Connection {
+  const [connection, setConnection] = useState(feed.connection);
+  useEffect(() => feed.listenConnection(() => setConnection(feed.connection)), []);
+  return connection;
+}
+
+export interface Live<T> {
+  readonly data: T | undefined;
+  readonly etag: string | null;
+  readonly problem: Problem | undefined;
+  /** Asks again now. */
+  readonly again: () => void;
+}
+
+/**
+ * What the API says at `url`, asked again when something changed and every `every` milliseconds. One request at a time;
+ * none while nobody sees the page. What was there stays while a request is under way or fails.
+ */
+export function useLive<T>(url: string | null, every = 10_000): Live<T> {
+  const [state, setState] = useState<{ readonly url: string | null; readonly data: T | undefined; readonly etag: string | null; readonly problem: Problem | undefined }>({ url, data: undefined, etag: null, problem: undefined });
+  const run = useRef<() => void>(() => undefined);
+  useEffect(() => {
+    if (url === null) {
+      return undefined;
+    }
+    let over = false;
+    let busy = false;
+    let asked = false;
+    const ask = async (): Promise<void> => {
+      if (busy) {
+        asked = true;
+        return;
+      }
+      busy = true;
+      try {
+        const { data, etag } = await get<T>(url);
+        if (!over) {
+          setState({ url, data, etag, problem: undefined });
+        }
+      } catch (error) {
+        if (!over) {
+          const problem = error instanceof Problem ? error : new Problem(0, "page/bug", String(error));
+          setState((before) => ({ url, data: before.url === url ? before.data : undefined, etag: before.etag, problem }));
+        }
+      }
+      busy = false;
+      if (asked && !over) {
+        asked = false;
+        setTimeout(() => void ask(), pauseMs);
+      }
+    };
+    run.current = () => void ask();
+    void ask();
+    const unlisten = feed.listen(() => void ask());
+    const timer = setInterval(() => {
+      if (!document.hidden) {
+        void ask();
+      }
+    }, every);
+    const onVisible = (): void => {
+      if (!document.hidden) {
+        void ask();
+      }
+    };
+    document.addEventListener("visibilitychange", onVisible);
+    return () => {
+      over = true;
+      unlisten();
+      clearInterval(timer);
+      document.removeEventListener("visibilitychange", onVisible);
+    };
+  }, [url, every]);
+  const again = useCallback(() => run.current(), []);
+  const current = state.url === url;
+  return { data: current ? state.data : undefined, etag: current ? state.etag : null, problem: current ? state.problem : undefined, again };
+}

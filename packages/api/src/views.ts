@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a client receives, as types: those of the schemas that describe the API.
+import type { z } from "zod";
+import type * as schemas from "./schemas.ts";
+
+export type AuditLineView = z.output<typeof schemas.auditPage>["records"][number];
+export type AuditPageView = z.output<typeof schemas.auditPage>;
+export type CountersView = z.output<typeof schemas.counters>;
+export type DeviceView = z.output<typeof schemas.device>;
+export type FleetPageView = z.output<typeof schemas.fleetPage>;
+export type FleetView = z.output<typeof schemas.fleet>;
+export type MemberPageView = z.output<typeof schemas.memberPage>;
+export type PreflightView = z.output<typeof schemas.preflight>;
+export type ReleaseView = z.output<typeof schemas.release>;
+export type RolloutProgressView = z.output<typeof schemas.rolloutProgress>;
+export type RolloutSeriesView = z.output<typeof schemas.rolloutSeries>;
+export type RolloutSummaryView = z.output<typeof schemas.rolloutList>["rollouts"][number];
+export type RolloutView = z.output<typeof schemas.rollout>;
+export type SessionView = z.output<typeof schemas.session>;
