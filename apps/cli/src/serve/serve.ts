@@ -23,7 +23,7 @@ import { logVerifier } from "./verify.ts";
 
 export interface ServeEvents {
   /** Told of what goes on, for people. */
-  readonly note: (message: string) => void;
+  readonly note?: (message: string) => void;
   /** Told of trouble that stops nothing. */
   readonly warn: (message: string) => void;
   /** Told of an error that is a bug: the machine's state is not to be trusted any more. */
@@ -96,7 +96,7 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
     clock,
     feed,
     verify: logVerifier(join(settings.data, logName)),
-    pages: dashboardPages(events.note),
+    pages: dashboardPages(events.note ?? (() => undefined)),
     token: settings.token,
     hosts: isLoopback(settings.http.host) ? [...loopbackHosts, settings.http.host] : undefined,
     onBug: (error, request) => events.warn(`bug at ${request}: ${error.stack}`),
