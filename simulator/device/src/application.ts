@@ -3,12 +3,13 @@
 import type { Command } from "@coalmine/protocol";
 import { closeAttempt, confirmTrial, defaultPolicy, isKeptUnconfirmed, reportEnd, requestSwap, resolveAttempt, saveAttempt } from "./attempt.ts";
 import { drainBattery } from "./battery.ts";
-import { type Device, findDefect, never, noCommands, ownTime, readSettings, type Turn, write } from "./device.ts";
+import { type Device, findDefect, never, noCommands, ownTime, readRecords, type Turn, write } from "./device.ts";
 import { activeDefects, hang, planFaults } from "./faults.ts";
 import { send, sendAgain, sendCrashes } from "./outbox.ts";
 import { reset } from "./power.ts";
 import { encodeNumber, isFinal } from "./records.ts";
-import { RecordKind } from "./storage.ts";
+import { manufacture, openSettings, retireSettings } from "./settings.ts";
+import { isFresh, RecordKind } from "./storage.ts";
 import { beginIfDue, cancelOffer, resumeOffer, swapBack, takeOffer } from "./update.ts";
 import { listenPeriod, planHeartbeat, sendHello } from "./vitals.ts";
 
@@ -24,7 +25,10 @@ export function startApplication(turn: Turn): void {
     return;
   }
   device.phase = "running";
-  const offer = readSettings(device);
+  if (isFresh(device.storage)) {
+    manufacture(device);
+  }
+  const { offer, all } = readRecords(device);
   if (device.buildHash !== device.running.hash) {
     device.buildHash = device.running.hash;
     device.buildSince = now;
@@ -45,7 +49,7 @@ export function startApplication(turn: Turn): void {
   }
   device.boot += 1;
   write(device, RecordKind.boot, encodeNumber(device.boot));
-  migrate(device);
+  openSettings(turn, all);
   device.mute = device.identityLost;
 
   const resolution = resolveAttempt(device, device.resetCause);
@@ -69,6 +73,9 @@ export function startApplication(turn: Turn): void {
       }
       break;
   }
+  if (device.trial === null) {
+    retireSettings(device);
+  }
   planTrial(turn);
   planFaults(turn);
   planHeartbeat(turn);
@@ -84,20 +91,6 @@ export function startApplication(turn: Turn): void {
   }
   device.awakeUntil = now + listenPeriod;
   takeKept(turn);
-}
-
-/** Brings the stored data to the schema of the running image. */
-function migrate(device: Device): void {
-  const schema = device.running?.program?.storageSchema ?? device.storageSchema;
-  const loses = findDefect(device, "migration-loss") !== undefined && !device.identityLost;
-  if (loses) {
-    device.identityLost = true;
-    write(device, RecordKind.identity, encodeNumber(1));
-  }
-  if (schema > device.storageSchema) {
-    device.storageSchema = schema;
-    write(device, RecordKind.schema, encodeNumber(schema));
-  }
 }
 
 function planTrial(turn: Turn): void {
@@ -130,6 +123,9 @@ export function confirmIfHealthy(turn: Turn): void {
     return;
   }
   confirmTrial(turn);
+  if (device.trial === null) {
+    retireSettings(device);
+  }
   if (device.trial === null && device.update !== null) {
     // An offer waited for the end of the trial.
     device.update.startAt = Math.min(device.update.startAt, now);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Millis } from "@coalmine/core";
+import { CoalmineError, type Millis } from "@coalmine/core";
 import type { Command, ConfirmPolicy, Report, ResetCause } from "@coalmine/protocol";
 import { type BootCut, noCuts } from "./boot-cut.ts";
 import { ContentCache, type Content } from "./content.ts";
@@ -8,6 +8,7 @@ import type { DeviceDescription } from "./description.ts";
 import { FlashLibrary, type FlashState, type SlotImage, type SlotName } from "./flash-state.ts";
 import type { DeviceEffect } from "./ports.ts";
 import { decodeAttempt, decodeCrashes, decodeNumber, decodeOffer, decodeSeen, type AttemptRecord, type OfferRecord, type SeenRecord } from "./records.ts";
+import type { SchemaRecord } from "./schema-record.ts";
 import { emptyStorage, mount, type PowerSupply, RecordKind, type Storage, store } from "./storage.ts";
 
 /** A uniform number in [0, 1) that depends on the seed and the names alone; `draw` of simulator/world is one. */
@@ -89,6 +90,8 @@ export interface Device {
   seen: SeenRecord | null;
   identityLost: boolean;
   storageSchema: number;
+  /** What the schema record says; null before the first start. */
+  schema: SchemaRecord | null;
 
   // RAM: gone with a reset.
   phase: Phase;
@@ -182,6 +185,7 @@ export function createDevice(description: DeviceDescription, seed: number, share
     seen: null,
     identityLost: false,
     storageSchema: 0,
+    schema: null,
     phase: "off",
     resetCause: "power-on",
     slot: "primary",
@@ -262,8 +266,14 @@ export function ownTime(device: Device, length: Millis | number): number {
   return length / clockFactor(device);
 }
 
-/** Reads the settings into the board, repairing what a power cut left. */
-export function readSettings(device: Device): OfferRecord | null {
+/** What a start finds in storage: the offer that was under way, and everything by NVS id. */
+export interface Stored {
+  readonly offer: OfferRecord | null;
+  readonly all: ReadonlyMap<number, Uint8Array>;
+}
+
+/** Reads the library's records into the board, repairing what a power cut left. */
+export function readRecords(device: Device): Stored {
   const records = mount(device.storage, device.power);
   const read = <T>(kind: number, decode: (bytes: Uint8Array) => T): T | null => {
     const bytes = records.get(kind);
@@ -273,12 +283,16 @@ export function readSettings(device: Device): OfferRecord | null {
   device.attempt = read(RecordKind.attempt, decodeAttempt);
   device.seen = read(RecordKind.seen, decodeSeen);
   device.crashes = (read(RecordKind.crashes, decodeCrashes) ?? []).map((crash) => ({ crash, sequence: -1 }));
-  device.identityLost = read(RecordKind.identity, decodeNumber) === 1;
-  device.storageSchema = read(RecordKind.schema, decodeNumber) ?? 0;
-  return read(RecordKind.offer, decodeOffer);
+  return { offer: read(RecordKind.offer, decodeOffer), all: records };
 }
 
-/** Writes one kind of settings. */
-export function write(device: Device, kind: (typeof RecordKind)[keyof typeof RecordKind], data: Uint8Array): void {
-  store(device.storage, device.power, kind, data);
+/** Writes one of the library's records. When the storage is full of the application's data it is not written, and the board goes on. */
+export function write(device: Device, kind: RecordKind, data: Uint8Array): void {
+  try {
+    store(device.storage, device.power, kind, data);
+  } catch (error) {
+    if (!(error instanceof CoalmineError && error.code === "nvs/full")) {
+      throw error;
+    }
+  }
 }

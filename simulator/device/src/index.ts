@@ -8,4 +8,8 @@ export type { SimProgram } from "./program.ts";
 export { programPayload, readProgram } from "./program.ts";
 export type { Device, DeviceShared, Draw, Phase } from "./device.ts";
 export { createDevice, createShared } from "./device.ts";
+export { lookAtSettings, manufacture } from "./settings.ts";
+export { storageGeometry } from "./storage.ts";
+export type { Layout, SchemaStep, SettingsOperation, StorageProgram, ValueName } from "./storage-program.ts";
+export { firstLayout, valueNames } from "./storage-program.ts";
 export { cutApplication, step } from "./step.ts";

@@ -8,6 +8,7 @@
 //     12+n    ...   filler, different for every build id, as machine code would be
 import { CoalmineError } from "@coalmine/core";
 import type { Defect } from "./defect.ts";
+import { isStorageProgram, type StorageProgram } from "./storage-program.ts";
 
 /** The behaviour of one build, as data. */
 export interface SimProgram {
@@ -19,6 +20,8 @@ export interface SimProgram {
   readonly defects: readonly Defect[];
   /** Storage schema this build writes (R42); a device that runs it migrates to it. */
   readonly storageSchema: number;
+  /** Where it keeps its settings and how it takes over older ones; the first layout when left out. */
+  readonly storage?: StorageProgram | undefined;
 }
 
 const magic = new TextEncoder().encode("CMSIMPRG");
@@ -80,13 +83,14 @@ function isProgram(value: unknown): value is SimProgram {
   if (typeof value !== "object" || value === null) {
     return false;
   }
-  const { format, version, buildId, defects, storageSchema } = value as Partial<Record<keyof SimProgram, unknown>>;
+  const { format, version, buildId, defects, storageSchema, storage } = value as Partial<Record<keyof SimProgram, unknown>>;
   return (
     format === 1 &&
     typeof version === "string" &&
     typeof buildId === "string" &&
     buildIdText.test(buildId) &&
     Number.isSafeInteger(storageSchema) &&
+    (storage === undefined || isStorageProgram(storage)) &&
     Array.isArray(defects) &&
     defects.every((defect) => typeof defect === "object" && defect !== null && typeof (defect as { kind?: unknown }).kind === "string")
   );

@@ -11,7 +11,7 @@ export function isLayer(name: string): name is Layer {
 
 /** Packages by the last word of their folder: `packages/core` is `core`. */
 const simulator = ["world", "device", "fleet"];
-const inner = ["core", "protocol", "mcuboot", "orchestrator"];
+const inner = ["core", "protocol", "mcuboot", "nvs", "orchestrator"];
 
 const byLayer: Record<Layer, readonly string[] | "any"> = {
   core: [],
@@ -25,8 +25,8 @@ const byLayer: Record<Layer, readonly string[] | "any"> = {
 
 /** What single packages may use beyond their layer. */
 const byPackage: Readonly<Record<string, readonly string[]>> = {
-  device: ["protocol", "mcuboot"],
-  fleet: ["device", "world", "protocol", "mcuboot"],
+  device: ["protocol", "mcuboot", "nvs"],
+  fleet: ["device", "world", "protocol", "mcuboot", "nvs"],
   // A board's flash holds coredumps.
   boards: ["coredump"],
   // The simulated devices speak CoAP by the device client that belongs to the server.
