@@ -95,6 +95,7 @@ function ratesOf(fleet: FleetSpec): FleetRates {
   const share = batteries.reduce((sum, kind) => sum + kind.share, 0) / shares;
   return {
     ...assumedRates,
+    baseline: undefined,
     crashes: fleet.noise.crashesPerDay,
     updateFailures: fleet.noise.bootFailure,
     battery: share,
@@ -120,7 +121,7 @@ function memberships(plan: Plan, spec: FleetSpec): ReturnType<typeof freeze> {
     size: 0,
     version: "",
   }));
-  return freeze({ devices, selector: {}, release: { id: "rehearsal", version: "", artifacts, notes: "", storage: null, migration: false, from: [], hop: null, barred: null }, plan, seed: spec.seed, rollouts: [] });
+  return freeze({ devices, selector: {}, release: { id: "rehearsal", version: "", artifacts, notes: "", storage: null, migration: false, from: [], hop: null, barred: null }, plan, seed: spec.seed, rollouts: [], at });
 
   function inventoried(description: DeviceDescription) {
     const record = newDevice(description.id, "virtual", at);

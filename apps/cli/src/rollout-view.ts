@@ -39,7 +39,18 @@ export interface Membership {
   readonly members: number;
   readonly stages: readonly { readonly name: string; readonly size: number; readonly devices: readonly string[] }[];
   readonly excluded: readonly { readonly device: string; readonly reason: string }[];
-  readonly representativeness: { readonly strata?: readonly { readonly stratum: string; readonly fleet: number; readonly canary: number }[] };
+  readonly representativeness: {
+    readonly verdict: "yes" | "warn" | "no";
+    readonly tv: number;
+    readonly uncovered: number;
+    /** Null for what is beyond any number: a level on one side only. */
+    readonly maxSmd: number | null;
+    readonly js: number;
+    readonly chi2: number | null;
+    readonly p: number;
+    readonly neff: number;
+    readonly strata?: readonly { readonly stratum: string; readonly fleet: number; readonly canary: number; readonly depth: number }[];
+  };
   readonly power?: { readonly statement: readonly string[] };
   readonly warnings: readonly string[];
 }
@@ -105,13 +116,14 @@ export function describeMembership(membership: Membership): string {
       membership.stages.map((stage) => [stage.name, stage.size, stage.devices.slice(0, 6).join(" ") + (stage.devices.length > 6 ? " ..." : "")]),
     ),
   ];
-  const { strata } = membership.representativeness;
+  const { strata, ...cover } = membership.representativeness;
   if (strata !== undefined && strata.length > 0) {
     parts.push(
       table(
-        [{ title: "STRATUM", flexible: true }, { title: "DEVICES", align: "right" }, { title: "CANARIES", align: "right" }],
-        strata.map((cell) => [cell.stratum, cell.fleet, cell.canary === 0 ? { text: "0", tone: "warn" as const } : cell.canary]),
+        [{ title: "STRATUM", flexible: true }, { title: "DEVICES", align: "right" }, { title: "CANARIES", align: "right" }, { title: "FAILURES UP TO", align: "right" }],
+        strata.map((cell) => [cell.stratum, cell.fleet, cell.canary === 0 ? { text: "0", tone: "warn" as const } : cell.canary, `${(100 * cell.depth).toFixed(cell.depth < 0.1 ? 1 : 0)} %`]),
       ),
+      coverWords(cover),
     );
   }
   if (membership.excluded.length > 0) {
@@ -128,6 +140,17 @@ export function describeMembership(membership: Membership): string {
     parts.push(`${tone("warn", "warning")}: ${warning}`);
   }
   return parts.join("\n\n");
+}
+
+/** How well the canary covers the fleet, in a sentence (evidence.md 5). */
+function coverWords(cover: Omit<Membership["representativeness"], "strata">): string {
+  const { verdict, tv, uncovered, maxSmd, js, chi2, p, neff } = cover;
+  const said = { yes: "represents the fleet", warn: "represents the fleet with gaps", no: "does not represent the fleet" }[verdict];
+  const number = (value: number | null): string => (value === null ? "unbounded" : value.toFixed(3));
+  return (
+    `the canary ${tone(verdict === "yes" ? "good" : "warn", said)}: total variation ${number(tv)}, uncovered ${(100 * uncovered).toFixed(1)} %, max |SMD| ${number(maxSmd)}, ` +
+    `JS ${number(js)} bits, chi2 ${number(chi2)} (p ${number(p)}), effective size ${neff.toFixed(1)}; FAILURES UP TO: share that no failure among its canaries leaves possible (95 %)`
+  );
 }
 
 function arm(counts: Arm | null): string {

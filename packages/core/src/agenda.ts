@@ -48,18 +48,25 @@ export function ownSoak(rollout: Rollout, member: Assignment): Millis {
   return Math.max(rollout.plan.soak.min, rollout.plan.soak.dutyCycles * member.interval) as Millis;
 }
 
+/** A control whose silence is still to be noted: by the rule that canaries are under, also while its own offer waits for it. */
+export function isWatchedControl(member: Assignment): boolean {
+  return member.control !== null && !member.silent && member.state === "planned";
+}
+
 /** The earliest moment at which silence alone changes this member; Infinity when it never does. */
 export function deadlineOf(rollout: Rollout, member: Assignment): number {
   const opened = rollout.stages[member.stage]?.openedAt ?? null;
   if (opened === null) {
-    const observed = member.control !== null && !member.silent && member.state === "planned" && isActive(rollout);
-    return observed ? overdueAt(rollout, member) : Number.POSITIVE_INFINITY;
+    return isWatchedControl(member) && isActive(rollout) ? overdueAt(rollout, member) : Number.POSITIVE_INFINITY;
   }
   switch (member.state) {
-    case "planned":
-      return rollout.status === "running" || rollout.status === "held"
-        ? Math.max(updateDueAt(rollout, member, opened), overdueAt(rollout, member))
-        : Number.POSITIVE_INFINITY;
+    case "planned": {
+      if (rollout.status !== "running" && rollout.status !== "held") {
+        return Number.POSITIVE_INFINITY;
+      }
+      const missingAt = Math.max(updateDueAt(rollout, member, opened), overdueAt(rollout, member));
+      return isWatchedControl(member) ? Math.min(missingAt, overdueAt(rollout, member)) : missingAt;
+    }
     case "offered":
     case "downloading":
     case "downloaded":

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The deciding half of the rollout machine: `step` decides and applies, `apply` only folds what was decided before.
-import { deadlineOf, indexOf, listenedSince, overdueAt, sortReady, watch } from "./agenda.ts";
+import { deadlineOf, indexOf, isWatchedControl, listenedSince, overdueAt, sortReady, watch } from "./agenda.ts";
 import { type Assignment, settled } from "./assignment.ts";
 import type { Authority, Decision, RolloutCommand } from "./decision.ts";
 import { CoalmineError, invariant, unreachable } from "./error.ts";
@@ -64,6 +64,7 @@ export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: In
       const member = rollout.members[position] as Assignment;
       member.silent = true;
       judge.observe(rollout.evidence, member, { kind: "missing" }, at);
+      watch(rollout, index, position);
       break;
     }
     case "stage-closed": {
@@ -172,7 +173,7 @@ function expire(rollout: Rollout, now: Instant, record: (decision: Decision) => 
       continue;
     }
     const silent = overdueAt(rollout, member) <= now;
-    if (member.stage > rollout.stage) {
+    if (isWatchedControl(member)) {
       record({ type: "silent", rollout: rollout.id, device: member.device });
       continue;
     }

@@ -15,6 +15,17 @@ export interface Member {
   readonly control: number | null;
   readonly heardAt: Instant;
   readonly interval: Millis;
+  /** What is usual for it, by metric: means of the days before the start, of metrics that the plan compares (evidence.md 3.3). */
+  readonly usual?: Readonly<Record<string, number>>;
+}
+
+/** What the members did before any update, measured at the start of a rollout and frozen there (evidence.md 3.7). */
+export interface Baseline {
+  /** Device-days it was measured over. */
+  readonly deviceDays: number;
+  /** Fraction of the devices that crash, or fall silent, in a day. */
+  readonly crash: number;
+  readonly silence: number;
 }
 
 /** Who asked for something, and why. `by` is "coalmine" when the machine decided on its own. */
@@ -41,6 +52,8 @@ export type Decision =
       readonly excluded?: readonly { readonly device: DeviceId; readonly reason: string }[] | undefined;
       /** How well the canary represents the population; "no" blocks passing, never halting (R6). */
       readonly representative: "yes" | "warn" | "no";
+      /** Left out when the fleet has too little history. */
+      readonly baseline?: Baseline;
       readonly authority: Authority;
     }
   | { readonly type: "stage-opened"; readonly rollout: RolloutId; readonly stage: number }
@@ -81,6 +94,9 @@ export type Signal =
       readonly interval: Millis;
       readonly onRelease: boolean;
       readonly confirmed: boolean;
+      /** Number of the boot that reports. */
+      readonly boot: number;
+      /** By the names of gates. */
       readonly metrics: Readonly<Record<string, number>>;
     }
   | { readonly kind: "progress"; readonly state: "downloading" | "downloaded" | "applying" | "testing" }

@@ -28,6 +28,7 @@ const heard = (change: Partial<Extract<Signal, { kind: "heard" }>> = {}): Signal
   interval: Minutes(5),
   onRelease: false,
   confirmed: true,
+  boot: 1,
   metrics: {},
   ...change,
 });
@@ -236,7 +237,7 @@ const happening = fc.oneof(
       kind: fc.constant("signal" as const),
       device: fc.integer({ min: 0, max: 9 }),
       what: fc.oneof(
-        fc.record({ kind: fc.constant("heard" as const), interval: fc.constant(Minutes(5)), onRelease: fc.boolean(), confirmed: fc.boolean(), metrics: fc.constant({}) }),
+        fc.record({ kind: fc.constant("heard" as const), interval: fc.constant(Minutes(5)), onRelease: fc.boolean(), confirmed: fc.boolean(), boot: fc.constant(1), metrics: fc.constant({}) }),
         fc.record({ kind: fc.constant("progress" as const), state: fc.constantFrom("downloading" as const, "downloaded" as const, "applying" as const, "testing" as const) }),
         fc.record({ kind: fc.constant("ended" as const), outcome: fc.constantFrom("reverted" as const, "refused" as const, "failed" as const), reason: fc.constant("x") }),
         fc.record({ kind: fc.constant("deferred" as const), reason: fc.constant("battery"), until: fc.constant(after(start, Hours(1))) }),

@@ -135,7 +135,7 @@ export function beginRollout(decision: Extract<Decision, { type: "rollout-starte
     revision: 1,
     overrides: [],
     absences: [],
-    evidence: judge.init(plan, members, { at, seed: `${decision.release}:${decision.seed}` }),
+    evidence: judge.init(plan, members, { at, seed: `${decision.release}:${decision.seed}`, baseline: decision.baseline, usual: decision.members }),
     index: undefined,
   };
 }

@@ -29,11 +29,14 @@ export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: S
     case "heard": {
       const sooner = what.interval < member.interval;
       member.interval = what.interval;
+      if (member.silent) {
+        judge.observe(rollout.evidence, member, { kind: "returned" }, at);
+      }
       if (member.silent || sooner) {
         member.silent = false;
         watch(rollout, index, position);
       }
-      judge.observe(rollout.evidence, member, { kind: "heard", onRelease: what.onRelease, metrics: what.metrics }, at);
+      judge.observe(rollout.evidence, member, { kind: "heard", onRelease: what.onRelease, boot: what.boot, metrics: what.metrics }, at);
       if (what.onRelease) {
         runsRelease(rollout, judge, member, what.confirmed, barred, at);
       } else {

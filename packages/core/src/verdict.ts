@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Assignment } from "./assignment.ts";
+import type { Baseline, Member } from "./decision.ts";
 import type { Plan } from "./plan.ts";
 import type { Instant, Millis } from "./time.ts";
 
@@ -22,7 +23,7 @@ export type Observation =
   /** A missing device was heard again. */
   | { readonly kind: "returned" }
   | { readonly kind: "crash"; readonly onRelease: boolean; readonly signature: string }
-  | { readonly kind: "heard"; readonly onRelease: boolean; readonly metrics: Readonly<Record<string, number>> }
+  | { readonly kind: "heard"; readonly onRelease: boolean; readonly boot: number; readonly metrics: Readonly<Record<string, number>> }
   | { readonly kind: "excused" };
 
 /** One gate's numbers, for people, reports and the verdict's reasons. */
@@ -37,6 +38,8 @@ export interface GateReading {
   readonly reason: string;
   /** The statistics behind it; absent for a fixed bound. Logs are natural. */
   readonly evidence?: {
+    /** What `effect` and `margin` are: a share, a ratio of rates, a difference to the controls, or a mean beside its bound. */
+    readonly kind: "share" | "ratio" | "difference" | "bound";
     readonly lnEHalt: number;
     readonly haltAt: number;
     readonly lnEPass: number;
@@ -70,12 +73,22 @@ export interface JudgeContext {
   readonly overrides: readonly string[];
 }
 
+/** What is known when a rollout starts, and does not change after. */
+export interface RolloutStart {
+  readonly at: Instant;
+  readonly seed: string;
+  /** Undefined when the fleet has too little history. */
+  readonly baseline?: Baseline | undefined;
+  /** The usual values of the members that have any. */
+  readonly usual?: readonly Pick<Member, "device" | "usual">[];
+}
+
 /**
  * The gate as a port: folds observations and judges. `State` is plain JSON data, so that it goes into a snapshot
  * and a restart continues with the same numbers.
  */
 export interface Judge<State = unknown> {
-  init(plan: Plan, members: readonly Assignment[], start: { readonly at: Instant; readonly seed: string }): State;
+  init(plan: Plan, members: readonly Assignment[], start: RolloutStart): State;
   observe(state: State, member: Assignment, observation: Observation, at: Instant): void;
   judge(state: State, context: JudgeContext): Judgement;
 }

@@ -69,9 +69,10 @@ export interface AncovaFit extends Effect {
  *
  * det = Saa Sbb - Sab², effect = (Say Sbb - Sby Sab)/det, slope = (Sby Saa - Say Sab)/det, nu = N - H - 2,
  * V = (Syy - effect Say - slope Sby)/nu * Sbb/det. Without variation in the baseline the covariate is left out (nu = N - H - 1).
- * Undefined when no stratum has both arms or no degree of freedom remains.
+ * Undefined when no stratum has both arms or no degree of freedom remains. Where nothing scatters at all, the residual sum
+ * of squares is taken to be `leastScatter` (0: undefined): devices that all report the same are no reason to know nothing.
  */
-export function ancova(strata: Iterable<StratumSums | undefined>): AncovaFit | undefined {
+export function ancova(strata: Iterable<StratumSums | undefined>, leastScatter = 0): AncovaFit | undefined {
   let H = 0;
   let n1 = 0;
   let n0 = 0;
@@ -100,13 +101,15 @@ export function ancova(strata: Iterable<StratumSums | undefined>): AncovaFit | u
   if (!(det > 1e-12 * aa * bb) || bb === 0) {
     const nu = N - H - 1;
     const effect = ay / aa;
-    const V = (yy - effect * ay) / nu / aa;
+    const rest = yy - effect * ay;
+    const V = (leastScatter > 0 && !(rest > 1e-12 * yy) ? leastScatter : rest) / nu / aa;
     return nu >= 1 && V > 0 ? { effect, V, nu, slope: 0, ...counts } : undefined;
   }
   const nu = N - H - 2;
   const effect = (ay * bb - by * ab) / det;
   const slope = (by * aa - ay * ab) / det;
-  const V = (((yy - effect * ay - slope * by) / nu) * bb) / det;
+  const rest = yy - effect * ay - slope * by;
+  const V = (((leastScatter > 0 && !(rest > 1e-12 * yy) ? leastScatter : rest) / nu) * bb) / det;
   return nu >= 1 && V > 0 ? { effect, V, nu, slope, ...counts } : undefined;
 }
 

@@ -14,6 +14,8 @@ interface GateCommon {
   readonly weight: number;
   /** Evaluated and shown, but never halts or blocks. */
   readonly dryRun?: boolean;
+  /** Canaries with data below which the gate does not pass; 1 by default. Evidence of harm grows with the sample and needs no least one. */
+  readonly devicesMin?: number;
 }
 
 /** Boot confirmation: failures among started updates against a fixed limit (evidence.md 3.1). */
@@ -22,6 +24,18 @@ export interface BootGateSpec extends GateCommon {
   /** Failure probability that is still harmless; 0.005 by default plans. */
   readonly limit: number;
   /** Failure probability to exclude before advancing, per stage. */
+  readonly margins: readonly number[];
+}
+
+/** What may happen to a device whose update has started, at most once each. `looped`: it restarted over and over. */
+export type ShareEvent = "reverted" | "looped" | "overdue";
+
+/** Share of the started updates that something happened to, against a fixed limit: the boot gate's evidence on another event. */
+export interface ShareGateSpec extends GateCommon {
+  readonly kind: "share";
+  readonly event: ShareEvent;
+  readonly limit: number;
+  /** Share to exclude before advancing, per stage. */
   readonly margins: readonly number[];
 }
 
@@ -43,36 +57,53 @@ export interface EventGateSpec extends GateCommon {
   readonly settle?: number;
 }
 
-/** A number devices report (evidence.md 3.3). */
-export interface MetricGateSpec extends GateCommon {
-  readonly kind: "metric";
+/** Where one number per device comes from, and what it means. */
+export interface MetricSource {
   readonly metric: string;
+  /**
+   * `samples` (default): the mean of what the device reports. `crash-free-hours`: the share of its whole hours at risk
+   * without a crash. `episode-rate`: its crash episodes per hour at risk. The last two are counted by the host (R20).
+   */
+  readonly source?: "samples" | "crash-free-hours" | "episode-rate";
   /** Which direction is a regression. */
   readonly worse: "higher" | "lower";
   /** `ln` for positive ratio-like metrics (battery drain): effects are ln ratios. `raw` otherwise: effects are differences. */
   readonly scale: "ln" | "raw";
-  /** Prior effect scale in effect units; ln 1.1 is customary for `ln`. */
-  readonly tau: number;
-  /** Worsening to exclude before advancing, per stage, positive, in effect units. */
-  readonly margins: readonly number[];
-  /** Samples a device needs since its start before it counts; 3 by default. */
+  /** Samples (or hours at risk) a device needs since its start before it counts; 3 by default. */
   readonly samplesMin?: number;
   /** Length of the matched window before the start, milliseconds; 7 days by default. 0: no baseline, plain comparison of arms. */
   readonly baselineWindow?: number;
-  /** First stage whose devices have a baseline; 0 by default. Earlier ones are compared by their means since the start alone. */
+  /** First stage whose devices have samples of that window; 0 by default. */
   readonly baselineFromStage?: number;
-  /** Canaries with data below which the gate has none to speak of (see `missingData`); 1 by default. */
-  readonly devicesMin?: number;
+  /** Devices of earlier stages are compared by what was usual before the rollout (`baseline` observations), and left out without; else by their means since the start alone. */
+  readonly usual?: boolean;
   /** What a gate that too few report to means for advancing: `hold` (default) blocks, `ignore` lets it pass. */
   readonly missingData?: "hold" | "ignore";
 }
 
-export type GateSpec = BootGateSpec | EventGateSpec | MetricGateSpec;
+/** A number of each device, canaries against controls (evidence.md 3.3). */
+export interface MetricGateSpec extends GateCommon, MetricSource {
+  readonly kind: "metric";
+  /** Prior effect scale in effect units; ln 1.1 is customary for `ln`. */
+  readonly tau: number;
+  /** Worsening to exclude before advancing, per stage, positive, in effect units. */
+  readonly margins: readonly number[];
+}
+
+/** A number of each canary against a fixed bound: the half-t mixture (evidence.md 3.3) of one mean. */
+export interface BoundGateSpec extends GateCommon, MetricSource {
+  readonly kind: "bound";
+  /** On the gate's scale, with the sign as reported: the mean must not be worse. */
+  readonly bound: number;
+  readonly tau: number;
+}
+
+export type GateSpec = BootGateSpec | ShareGateSpec | EventGateSpec | MetricGateSpec | BoundGateSpec;
 
 /** A deterministic operator rule beside the statistics, outside alpha (R25): so many devices hit halts at once. */
 export interface Tripwire {
   readonly name: string;
-  readonly event: "failed" | "reverted" | "overdue" | "crashed";
+  readonly event: "failed" | "crashed" | ShareEvent;
   /** Canary devices hit before it fires. */
   readonly count: number;
   /** Only the first so many devices to start count; all when absent. */
@@ -99,8 +130,10 @@ export interface GatesSpec {
 /** Facts the gates fold. `at` is when it happened on the orchestrator's clock, milliseconds; clamp it to the arrival time. */
 export type GateObservation =
   | { readonly kind: "updateStarted"; readonly device: string; readonly at: number; readonly placement: Placement }
-  | { readonly kind: "confirmed" | "reverted" | "overdue" | "crash"; readonly device: string; readonly at: number }
+  | { readonly kind: "confirmed" | "reverted" | "overdue" | "looped" | "crash"; readonly device: string; readonly at: number }
   | { readonly kind: "metricSample"; readonly device: string; readonly at: number; readonly name: string; readonly value: number }
+  /** What was usual for a device before the rollout, in the metric's own unit. */
+  | { readonly kind: "baseline"; readonly device: string; readonly at: number; readonly name: string; readonly value: number }
   /** A device that was overdue was heard again, with everything it had kept to say. */
   | { readonly kind: "returned"; readonly device: string; readonly at: number }
   /** A control's sham start, drawn from the same ramp as the canaries' (section 3.2). */
@@ -121,6 +154,9 @@ export interface DeviceRecord {
   confirmedAt?: number;
   revertedAt?: number;
   withdrawnAt?: number;
+  loopedAt?: number;
+  /** Usual values before the rollout, by metric. */
+  usual?: Record<string, number>;
   /** The latest. */
   returnedAt?: number;
   control?: { placement: Placement; enterAt: number };
@@ -149,7 +185,11 @@ export function openGates(spec: GatesSpec): GatesState {
   if (spec.gates.every((gate) => gate.dryRun === true)) throw new RangeError("a plan without an enforced gate does not start (R14)");
   for (const gate of spec.gates) {
     if (!(gate.weight > 0)) throw new RangeError(`gate ${gate.name}: weight must be above 0`);
-    const floor = gate.kind === "boot" ? gate.limit : gate.kind === "metric" ? 0 : 1;
+    if (gate.kind === "bound") {
+      if (!Number.isFinite(gate.bound) || !(gate.tau > 0)) throw new RangeError(`gate ${gate.name}: its bound must be a number, and tau above 0`);
+      continue;
+    }
+    const floor = gate.kind === "boot" || gate.kind === "share" ? gate.limit : gate.kind === "metric" ? 0 : 1;
     if (gate.margins.length === 0 || !gate.margins.every((margin) => margin > floor)) {
       throw new RangeError(`gate ${gate.name}: margins must exist and lie above ${floor}`);
     }
@@ -157,8 +197,9 @@ export function openGates(spec: GatesSpec): GatesState {
   return { spec, devices: {} };
 }
 
-/** The margin in force at a stage; the last one goes on. */
+/** The margin in force at a stage, the last one goes on; a fixed bound is its own. */
 export function marginAt(gate: GateSpec, stage: number): number {
+  if (gate.kind === "bound") return gate.bound;
   return gate.margins[Math.min(stage, gate.margins.length - 1)] as number;
 }
 

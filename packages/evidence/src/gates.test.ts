@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { crashFree, type GateObservation, type GatesSpec, type GatesState, judge, observe, openGates, type StageLook } from "./index.ts";
+import { type BoundGateSpec, crashFree, type GateObservation, type GateSpec, type GatesSpec, type GatesState, judge, observe, openGates, type ShareEvent, type StageLook } from "./index.ts";
 
 const HOUR = 3_600_000;
 const T0 = 1_700_000_000_000;
@@ -20,6 +20,10 @@ const spec: GatesSpec = {
       kind: "metric", name: "battery", weight: 0.2, metric: "drain", worse: "higher", scale: "ln", tau: Math.log(1.1),
       margins: [Math.log(1.3), Math.log(1.15)],
     },
+    { kind: "share", name: "loops", weight: 0.1, event: "looped", limit: 0.1, margins: [0.4], dryRun: true },
+    { kind: "bound", name: "free", weight: 0.1, metric: "free", source: "crash-free-hours", worse: "lower", scale: "raw", bound: 0.9, tau: 0.1, baselineWindow: 0, dryRun: true },
+    { kind: "bound", name: "most", weight: 0.1, metric: "drain", worse: "higher", scale: "ln", bound: Math.log(2), tau: 0.1, baselineWindow: 0, dryRun: true },
+    { kind: "metric", name: "usual", weight: 0.1, metric: "drain", worse: "higher", scale: "ln", tau: 0.1, margins: [0.3], baselineFromStage: 1, usual: true, dryRun: true },
   ],
 };
 
@@ -41,7 +45,8 @@ const placement = fc.record({ stage: fc.constantFrom(0, 1), hardware: fc.constan
 const observation: fc.Arbitrary<GateObservation> = fc.oneof(
   fc.record({ kind: fc.constant("updateStarted" as const), device, at: time, placement }),
   fc.record({ kind: fc.constant("controlStart" as const), device, at: time, placement }),
-  fc.record({ kind: fc.constantFrom("confirmed" as const, "reverted" as const, "overdue" as const, "returned" as const), device, at: time }),
+  fc.record({ kind: fc.constantFrom("confirmed" as const, "reverted" as const, "overdue" as const, "returned" as const, "looped" as const), device, at: time }),
+  fc.record({ kind: fc.constant("baseline" as const), device, at: time, name: fc.constant("drain"), value: fc.constantFrom(0.5, 1, 2) }),
   { arbitrary: fc.record({ kind: fc.constant("crash" as const), device, at: time }), weight: 4 },
   fc.record({ kind: fc.constantFrom("controlCensored" as const, "withdrawn" as const), device, at: time }),
 );
@@ -272,5 +277,101 @@ describe("verdicts", () => {
     expect(judgement.verdict).toEqual({ kind: "halt", gates: ["battery"] });
     expect(judgement.gates[3]?.effect.estimate).toBeCloseTo(Math.log(1.3), 1);
     expect(judgement.reasons.join()).toMatch(/drain changed by 3\d(\.\d)? %/);
+  });
+
+  const withGate = (gate: GateSpec): GatesState => openGates({ ...spec, gates: [...spec.gates, gate] });
+  const read = (state: GatesState, name: string, now = look.now) => judge(state, { ...look, now }).gates.find((gate) => gate.name === name);
+
+  test("a share of the updates has its own limit: reverts, restarts over and over, silence, each device once", () => {
+    const share = (event: ShareEvent): GateSpec => ({ kind: "share", name: event, weight: 0.1, event, limit: 0.005, margins: [0.3] });
+    const hit = ["d1", "d4", "d9"];
+    for (const [event, kind] of [["reverted", "reverted"], ["looped", "looped"], ["overdue", "overdue"]] as const) {
+      const events = hit.flatMap((device): GateObservation[] => [{ kind, device, at: T0 + 2 * HOUR }, { kind, device, at: T0 + 3 * HOUR }]);
+      const gate = read(folded([...confirmed(20), ...events], withGate(share(event))), event);
+      expect(gate).toMatchObject({ canary: { devices: 20, events: 3 }, control: null, passed: false });
+      expect(gate?.lnEHalt).toBeGreaterThan(gate?.threshold ?? Infinity);
+      expect(gate?.words).toMatch(new RegExp(`^${event}: 3 of 20 .*limit 0\\.5 %`));
+    }
+    // Who has not confirmed counts as if it had happened.
+    expect(read(folded(confirmed(20), withGate(share("looped"))), "looped")?.passed).toBe(true);
+    expect(read(folded([...started(30), ...confirmed(20)], withGate(share("looped"))), "looped")?.passed).toBe(false);
+  });
+
+  const bound = (change: Partial<BoundGateSpec> = {}): BoundGateSpec => ({
+    kind: "bound", name: "temp", weight: 0.1, metric: "temp", worse: "higher", scale: "raw", bound: 60, tau: 5, baselineWindow: 0, devicesMin: 5, ...change,
+  });
+  const warm = (mean: number, devices = 20): GateObservation[] =>
+    Array.from({ length: devices * 4 }, (_, i): GateObservation => ({
+      kind: "metricSample", device: `d${i % devices}`, at: T0 + (2 + Math.floor(i / devices)) * HOUR, name: "temp", value: mean + 3 * Math.sin(7 * i),
+    }));
+
+  test("an absolute bound halts beyond it, passes within it and holds at it, without any control", () => {
+    const at = (mean: number) => read(folded([...confirmed(20), ...warm(mean)], withGate(bound())), "temp");
+    expect(at(70)?.lnEHalt).toBeGreaterThan(at(70)?.threshold ?? Infinity);
+    expect(at(50)).toMatchObject({ passed: true, control: null });
+    expect(at(50)?.lnEHalt).toBeLessThan(0);
+    const near = at(60);
+    expect(near?.passed).toBe(false);
+    expect(near?.lnEHalt).toBeLessThan(near?.threshold ?? 0);
+    expect(at(70)?.words).toMatch(/temp of 70.*at most 60 is asked for/);
+  });
+
+  test("a bound from below and devices that all say the same are judged too", () => {
+    const same = (value: number): GateObservation[] => warm(0).map((sample) => ({ ...sample, value }) as GateObservation);
+    const uptime = (value: number) => read(folded([...confirmed(20), ...same(value)], withGate(bound({ worse: "lower", bound: 0.9, tau: 0.2 }))), "temp");
+    expect(uptime(1)?.passed).toBe(true);
+    expect(uptime(0.3)?.lnEHalt).toBeGreaterThan(uptime(0.3)?.threshold ?? Infinity);
+  });
+
+  test("below its minimum sample no gate passes, and evidence of harm halts all the same", () => {
+    const few = bound({ devicesMin: 21 });
+    expect(read(folded([...confirmed(20), ...warm(90)], withGate(few)), "temp")).toMatchObject({ tooFew: true, passed: false });
+    expect(read(folded([...confirmed(20), ...warm(40)], withGate(few)), "temp")).toMatchObject({ tooFew: true, passed: false });
+    expect(read(folded([...confirmed(20), ...warm(40)], withGate(bound())), "temp")).toMatchObject({ tooFew: false, passed: true });
+    expect(judge(folded([...confirmed(20), ...warm(90)], withGate(few)), look).verdict).toEqual({ kind: "halt", gates: ["temp"] });
+    expect(read(folded(confirmed(20), withGate({ ...few, missingData: "ignore" })), "temp")?.passed).toBe(true);
+    expect(judge(folded(confirmed(80), openGates({ ...spec, gates: spec.gates.map((gate) => ({ ...gate, devicesMin: 90 })) })), { ...look, target: 80 }).gates.some((gate) => gate.passed)).toBe(false);
+    expect(judge(folded(confirmed(80)), { ...look, target: 80 }).gates[0]?.passed).toBe(true);
+  });
+
+  test("R20: crash-free hours and the episode rate are the host's own counts, device by device", () => {
+    const loops = ["d0", "d1", "d2", "d3", "d4", "d5"].flatMap((device) =>
+      Array.from({ length: 40 }, (_, i): GateObservation => ({ kind: "crash", device, at: T0 + HOUR + i * (HOUR / 2) + 60_000 })),
+    );
+    const hours = bound({ name: "hours", metric: "hours", source: "crash-free-hours", worse: "lower", bound: 0.95, tau: 0.1 });
+    const gate = read(folded([...confirmed(10), ...loops], withGate(hours)), "hours", T0 + 21 * HOUR);
+    expect(gate?.canary).toMatchObject({ devices: 10, estimate: 0.4 });
+    expect(read(folded(confirmed(10), withGate(hours)), "hours", T0 + 21 * HOUR)).toMatchObject({ passed: true, canary: { estimate: 1 } });
+    // A loop is one episode, however many crashes it has (R28).
+    const rate = bound({ name: "rate", metric: "rate", source: "episode-rate", bound: 0.001, tau: 0.001 });
+    expect(read(folded([...confirmed(10), ...loops], withGate(rate)), "rate", T0 + 21 * HOUR)?.canary.estimate).toBeCloseTo((6 / 10) * (1 / 20), 3);
+    // In order or not, asked before or not: the same numbers.
+    const state = withGate(rate);
+    for (const o of [...loops].reverse()) {
+      observe(state, o);
+      judge(state, { ...look, now: T0 + 5 * HOUR });
+    }
+    expect(judge(folded(confirmed(10), state), look)).toEqual(judge(folded([...confirmed(10), ...loops], withGate(rate)), look));
+  });
+
+  test("what was usual before the rollout is the first stage's baseline: it takes the devices' own differences away", () => {
+    const metric: GateSpec = { kind: "metric", name: "own", weight: 0.1, metric: "own", worse: "higher", scale: "raw", tau: 0.5, margins: [1], baselineFromStage: 1, usual: true };
+    const own = (i: number): number => 10 * Math.sin(12.9898 * i);
+    const observations = Array.from({ length: 40 }, (_, i): GateObservation[] => {
+      const device = `y${i}`;
+      const place = { stage: 0, hardware: "A", connectivity: "wifi" };
+      const begin: GateObservation[] =
+        i % 2 === 0
+          ? [{ kind: "updateStarted", device, at: T0, placement: place }, { kind: "confirmed", device, at: T0 }]
+          : [{ kind: "controlStart", device, at: T0, placement: place }];
+      const samples = [1, 2, 3].map((h): GateObservation => ({ kind: "metricSample", device, at: T0 + h * HOUR, name: "own", value: own(i) + 0.05 * Math.sin(78.233 * h * i) + (i % 2 === 0 ? 0.4 : 0) }));
+      return [...begin, ...samples, { kind: "baseline", device, at: T0, name: "own", value: own(i) }];
+    }).flat();
+    const gate = read(folded(observations, withGate(metric)), "own");
+    expect(gate?.effect.estimate).toBeCloseTo(0.4, 1);
+    expect(gate?.lnEHalt).toBeGreaterThan(10);
+    const { usual: _usual, ...blind } = metric;
+    expect(read(folded(observations, withGate(blind)), "own")?.lnEHalt).toBeLessThan(1);
+    expect(judge(folded([...observations].reverse(), withGate(metric)), look)).toEqual(judge(folded(observations, withGate(metric)), look));
   });
 });

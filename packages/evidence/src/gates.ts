@@ -6,7 +6,7 @@
 // G3. Folding one observation that arrives in order costs O(1) per gate (L2 for those that do not).
 
 import { type BootOutcome, bootOutcome, insertOnce, lowerBound, type Spell, spellEnd, spellOf } from "./device-record.ts";
-import type { DeviceRecord, GateObservation, GatesState, Placement, Samples } from "./gate-spec.ts";
+import type { DeviceRecord, GateObservation, GatesState, Placement, Samples, ShareEvent } from "./gate-spec.ts";
 import { BASELINE_WINDOW_DEFAULT } from "./gate-spec.ts";
 import { FirstWindow } from "./first-window.ts";
 import { isSampled, LiveMetric } from "./live-metric.ts";
@@ -17,9 +17,17 @@ export interface BootCounts {
   started: number;
   failed: number;
   confirmed: number;
-  reverted: number;
-  overdue: number;
+  /** Devices something happened to. */
+  readonly hit: Record<ShareEvent, number>;
+  /** Confirmed devices it did not happen to. */
+  readonly clean: Record<ShareEvent, number>;
 }
+
+export const SHARE_EVENTS: readonly ShareEvent[] = ["reverted", "looped", "overdue"];
+
+export const noBoots = (): BootCounts => ({
+  started: 0, failed: 0, confirmed: 0, hit: { reverted: 0, looped: 0, overdue: 0 }, clean: { reverted: 0, looped: 0, overdue: 0 },
+});
 
 /** Time at risk of one arm. Whole milliseconds from the rollout's origin, so sums are exact in any order. */
 export interface Exposure {
@@ -49,12 +57,13 @@ interface DeviceFacts {
   readonly hardware: string | undefined;
   readonly reverted: boolean;
   readonly overdue: boolean;
+  readonly looped: boolean;
   readonly spells: readonly [Spell | undefined, Spell | undefined];
   readonly crashed: readonly [boolean, boolean];
 }
 
 const NO_FACTS: DeviceFacts = {
-  boot: "none", hardware: undefined, reverted: false, overdue: false, spells: [undefined, undefined], crashed: [false, false],
+  boot: "none", hardware: undefined, reverted: false, overdue: false, looped: false, spells: [undefined, undefined], crashed: [false, false],
 };
 
 const caches = new WeakMap<GatesState, GateCaches>();
@@ -81,7 +90,7 @@ function emptyCaches(state: GatesState): GateCaches {
       risk.set(gate.name, new LiveRisk(gate, state.devices, spell));
       if (gate.shares !== undefined) window.set(gate.name, new FirstWindow(gate));
     }
-    if (gate.kind === "metric") metric.set(gate.name, new LiveMetric(gate, state.spec, state.devices, spell));
+    if (gate.kind === "metric" || gate.kind === "bound") metric.set(gate.name, new LiveMetric(gate, state.spec, state.devices, spell));
   }
   const none = (): Exposure => ({ devices: 0, closed: 0, open: 0, openSince: 0, crashed: 0 });
   return { boot: new Map(), exposure: [none(), none()], risk, metric, window, facts };
@@ -100,6 +109,7 @@ function factsOf(record: DeviceRecord): DeviceFacts {
     hardware: record.canary?.placement.hardware,
     reverted: record.canary !== undefined && record.revertedAt !== undefined,
     overdue: record.overdues[lowerBound(record.overdues, started)] !== undefined,
+    looped: record.canary !== undefined && record.loopedAt !== undefined,
     spells,
     crashed: [crashedIn(spells[0]), crashedIn(spells[1])],
   };
@@ -135,14 +145,16 @@ function countBoot(cache: GateCaches, facts: DeviceFacts, sign: 1 | -1): void {
   if (facts.hardware === undefined) return;
   let counts = cache.boot.get(facts.hardware);
   if (counts === undefined) {
-    counts = { started: 0, failed: 0, confirmed: 0, reverted: 0, overdue: 0 };
+    counts = noBoots();
     cache.boot.set(facts.hardware, counts);
   }
   counts.started += sign;
   if (facts.boot === "failed") counts.failed += sign;
   if (facts.boot === "confirmed") counts.confirmed += sign;
-  if (facts.reverted) counts.reverted += sign;
-  if (facts.overdue) counts.overdue += sign;
+  for (const event of SHARE_EVENTS) {
+    if (facts[event]) counts.hit[event] += sign;
+    else if (facts.boot === "confirmed") counts.clean[event] += sign;
+  }
 }
 
 function countExposure(exposure: Exposure, state: GatesState, facts: DeviceFacts, canary: 0 | 1, sign: 1 | -1): void {
@@ -201,6 +213,12 @@ export function observe(state: GatesState, observation: GateObservation): void {
     case "reverted":
       record.revertedAt = earlier(record.revertedAt, at);
       break;
+    case "looped":
+      record.loopedAt = earlier(record.loopedAt, at);
+      break;
+    case "baseline":
+      baseline(cache, state, device, record, observation);
+      return;
     case "withdrawn":
       record.withdrawnAt = earlier(record.withdrawnAt, at);
       break;
@@ -225,7 +243,22 @@ function crash(cache: GateCaches, state: GatesState, device: string, record: Dev
   const spells = cache.facts.get(device)?.spells ?? [undefined, undefined];
   refresh(cache, state, device, record);
   for (const spell of spells) {
-    if (spell !== undefined) for (const gate of cache.risk.values()) gate.crashed(device, spell, at);
+    if (spell === undefined) continue;
+    for (const gate of cache.risk.values()) gate.crashed(device, spell, at);
+    for (const gate of cache.metric.values()) if (gate.isCounted) gate.sampled(device, spell);
+  }
+}
+
+/** Two different values of one metric: the larger stays, whichever came first. */
+function baseline(
+  cache: GateCaches, state: GatesState, device: string, record: DeviceRecord, { name, value }: { readonly name: string; readonly value: number },
+): void {
+  if (!Number.isFinite(value) || !isWanted(cache, name) || !keepsSamples(state, device, record)) return;
+  const usual = (record.usual ??= {});
+  if ((usual[name] ?? -Infinity) >= value) return;
+  usual[name] = value;
+  for (const spell of cache.facts.get(device)?.spells ?? []) {
+    if (spell !== undefined) for (const gate of cache.metric.values()) if (gate.metric === name) gate.sampled(device, spell);
   }
 }
 
@@ -245,7 +278,7 @@ function sample(
 }
 
 function isWanted(cache: GateCaches, name: string): boolean {
-  for (const gate of cache.metric.values()) if (gate.metric === name) return true;
+  for (const gate of cache.metric.values()) if (gate.metric === name && !gate.isCounted) return true;
   return false;
 }
 
@@ -264,7 +297,7 @@ function insertSample(samples: Samples, at: number, value: number): boolean {
 
 function longestWindow(state: GatesState): number {
   let longest = 0;
-  for (const gate of state.spec.gates) if (gate.kind === "metric") longest = Math.max(longest, gate.baselineWindow ?? BASELINE_WINDOW_DEFAULT);
+  for (const gate of state.spec.gates) if (gate.kind === "metric" || gate.kind === "bound") longest = Math.max(longest, gate.baselineWindow ?? BASELINE_WINDOW_DEFAULT);
   return longest;
 }
 
@@ -283,5 +316,8 @@ function keepsSamples(state: GatesState, device: string, record: DeviceRecord): 
 }
 
 function dropUnsampled(state: GatesState, device: string, record: DeviceRecord): void {
-  if (!keepsSamples(state, device, record)) record.samples = {};
+  if (!keepsSamples(state, device, record)) {
+    record.samples = {};
+    delete record.usual;
+  }
 }

@@ -8,11 +8,13 @@
 //     read it before the next observation is folded, or it speaks of a later moment.
 
 import { bootBounds, bootStagePass, lnBootEvidence } from "./boot.ts";
-import type { BootGateSpec, EventGateSpec, GateSpec, GatesState, MetricGateSpec, Tripwire } from "./gate-spec.ts";
+import type { BootGateSpec, BoundGateSpec, EventGateSpec, GateSpec, GatesState, MetricGateSpec, ShareGateSpec, Tripwire } from "./gate-spec.ts";
 import { marginAt, shareAt } from "./gate-spec.ts";
-import { type BootCounts, cachesOf, type Exposure, exposureHours, type GateCaches } from "./gates.ts";
-import { halfTBounds, lnHalfT } from "./half-t.ts";
+import { type BootCounts, cachesOf, type Exposure, exposureHours, type GateCaches, noBoots, SHARE_EVENTS } from "./gates.ts";
+import { type Effect, halfTBounds, lnHalfT } from "./half-t.ts";
+import type { Moments } from "./live-metric.ts";
 import type { AncovaFit } from "./ancova.ts";
+import { logMeanExp } from "./logspace.ts";
 import { haltThreshold, lnGateMixture } from "./mixture.ts";
 import { bootOutcome, lowerBound } from "./device-record.ts";
 import { compareCodePoints } from "./order.ts";
@@ -65,6 +67,8 @@ export interface GateReading {
   readonly margin: number;
   readonly passed: boolean;
   readonly withinMargin: boolean;
+  /** Fewer canaries with data than the plan asks for: it does not pass. Evidence of harm needs no least sample, it grows with the sample. */
+  readonly tooFew: boolean;
   readonly canary: ArmReading;
   /** Null where there is nothing to compare with: the boot gate tests a fixed limit. */
   readonly control: ArmReading | null;
@@ -141,7 +145,7 @@ export function judge(state: GatesState, look: StageLook): GatesJudgement {
 }
 
 /** What every look needs of a gate. */
-type Standing = Pick<GateReading, "name" | "kind" | "enforced" | "lnEHalt" | "threshold" | "passThreshold" | "margin" | "canary" | "control" | "byHardware">;
+type Standing = Pick<GateReading, "name" | "kind" | "enforced" | "tooFew" | "lnEHalt" | "threshold" | "passThreshold" | "margin" | "canary" | "control" | "byHardware">;
 
 /** What only some looks need, as the work that gives it. */
 interface Deferred {
@@ -151,6 +155,9 @@ interface Deferred {
   readonly effect: () => GateReading["effect"];
   readonly clean: () => GateReading["clean"];
 }
+
+/** Whether a gate that too few devices have data for lets a stage pass all the same. */
+const isIgnored = (gate: GateSpec): boolean => (gate.kind === "metric" || gate.kind === "bound") && gate.missingData === "ignore";
 
 function readingOf(gate: GateSpec, standing: Standing, deferred: Deferred): GateReading {
   let lnEPass: number | undefined;
@@ -165,7 +172,7 @@ function readingOf(gate: GateSpec, standing: Standing, deferred: Deferred): Gate
       return (lnEPass ??= deferred.lnEPass());
     },
     get passed() {
-      return (passed ??= deferred.passed(reading.lnEPass));
+      return (passed ??= (standing.tooFew ? isIgnored(gate) : deferred.passed(reading.lnEPass)));
     },
     get withinMargin() {
       return (withinMargin ??= deferred.withinMargin());
@@ -191,16 +198,19 @@ interface Frame {
 function readGate(
   state: GatesState, cache: GateCaches, gate: GateSpec, look: StageLook, total: BootCounts, frame: Frame,
 ): GateReading {
-  if (gate.kind === "boot") return readBoot(state, cache, gate, look, total, frame);
+  if (gate.kind === "boot" || gate.kind === "share") return readShare(state, cache, gate, look, total, frame);
+  if (gate.kind === "bound") return readBound(state, cache, gate, look, frame);
   if (gate.kind === "metric") return readMetric(state, cache, gate, look, frame);
   return readEvents(state, cache, gate, look, total, frame);
 }
 
-function common(state: GatesState, gate: GateSpec, look: StageLook, frame: Frame) {
+function common(state: GatesState, gate: GateSpec, look: StageLook, frame: Frame & { readonly devices: number }) {
   return {
     name: gate.name,
     kind: gate.kind,
-    ...frame,
+    enforced: frame.enforced,
+    threshold: frame.threshold,
+    tooFew: frame.devices < (gate.devicesMin ?? 1),
     passThreshold: -Math.log(state.spec.alphaPass),
     margin: marginAt(gate, look.stage),
   };
@@ -212,27 +222,31 @@ function isComplete(total: BootCounts, look: StageLook): boolean {
 }
 
 function sumBoot(cache: GateCaches): BootCounts {
-  const total: BootCounts = { started: 0, failed: 0, confirmed: 0, reverted: 0, overdue: 0 };
+  const total = noBoots();
   for (const counts of cache.boot.values()) {
     total.started += counts.started;
     total.failed += counts.failed;
     total.confirmed += counts.confirmed;
-    total.reverted += counts.reverted;
-    total.overdue += counts.overdue;
+    for (const event of SHARE_EVENTS) {
+      total.hit[event] += counts.hit[event];
+      total.clean[event] += counts.clean[event];
+    }
   }
   return total;
 }
 
-function readBoot(
-  state: GatesState, cache: GateCaches, gate: BootGateSpec, look: StageLook, total: BootCounts, frame: Frame,
+function readShare(
+  state: GatesState, cache: GateCaches, gate: BootGateSpec | ShareGateSpec, look: StageLook, total: BootCounts, frame: Frame,
 ): GateReading {
-  const shared = common(state, gate, look, frame);
-  const { started: n, failed: k, confirmed } = total;
-  const doubtful = n - confirmed;
+  const { started: n } = total;
+  const shared = common(state, gate, look, { ...frame, devices: n });
+  const hits = (counts: BootCounts): number => (gate.kind === "boot" ? counts.failed : counts.hit[gate.event]);
+  const k = hits(total);
+  const doubtful = n - (gate.kind === "boot" ? total.confirmed : total.clean[gate.event]);
   const byHardware = [...cache.boot]
     .filter(([, counts]) => counts.started > 0)
     .sort(([a], [b]) => compareCodePoints(a, b))
-    .map(([hardware, counts]) => ({ hardware, lnEHalt: lnBootEvidence(counts.failed, counts.started, gate.limit).halt }));
+    .map(([hardware, counts]) => ({ hardware, lnEHalt: lnBootEvidence(hits(counts), counts.started, gate.limit).halt }));
   const pooled = lnBootEvidence(k, n, gate.limit).halt;
   const { alphaPass } = state.spec;
   return readingOf(
@@ -267,7 +281,7 @@ function armOf(exposure: Exposure, state: GatesState, now: number, events: numbe
 function readEvents(
   state: GatesState, cache: GateCaches, gate: EventGateSpec, look: StageLook, total: BootCounts, frame: Frame,
 ): GateReading {
-  const shared = common(state, gate, look, frame);
+  const shared = common(state, gate, look, { ...frame, devices: cache.exposure[1].devices });
   const live = cache.risk.get(gate.name);
   if (live === undefined) throw new Error(`gate ${gate.name} has no risk sets`);
   const reading = live.read();
@@ -309,16 +323,15 @@ function passesByShare(state: GatesState, look: StageLook, total: BootCounts, sh
 }
 
 function readMetric(state: GatesState, cache: GateCaches, gate: MetricGateSpec, look: StageLook, frame: Frame): GateReading {
-  const shared = common(state, gate, look, frame);
   const live = cache.metric.get(gate.name);
   if (live === undefined) throw new Error(`gate ${gate.name} has no samples`);
-  const reading = live.read();
+  const reading = live.read(look.now);
+  const shared = common(state, gate, look, { ...frame, devices: reading.arms[1].n });
   const usable = (fit: AncovaFit | undefined): fit is AncovaFit => fit !== undefined && fit.nu >= NU_MIN;
   const halt = (fit: AncovaFit | undefined): number => (usable(fit) ? lnHalfT(fit, { side: 1, h: 0, tau: gate.tau }) : 0);
   const pass = (margin: number): number =>
     usable(reading.pooled) ? lnHalfT(reading.pooled, { side: -1, h: margin, tau: gate.tau }) : 0;
   const byHardware = reading.byHardware.map((own) => ({ hardware: own.hardware, lnEHalt: halt(own.fit) }));
-  const tooFew = reading.arms[1].n < (gate.devicesMin ?? 1);
   const arm = (index: 0 | 1): ArmReading => ({
     devices: reading.arms[index].n, events: null, exposureHours: exposureHours(cache.exposure[index], state, look.now), estimate: reading.arms[index].mean,
   });
@@ -333,7 +346,7 @@ function readMetric(state: GatesState, cache: GateCaches, gate: MetricGateSpec, 
     },
     {
       lnEPass: () => pass(shared.margin),
-      passed: (lnEPass) => (tooFew && gate.missingData === "ignore") || (!tooFew && lnEPass >= shared.passThreshold),
+      passed: (lnEPass) => lnEPass >= shared.passThreshold,
       withinMargin: () => pass(Math.min(...gate.margins)) >= shared.passThreshold,
       effect: () =>
         usable(reading.pooled)
@@ -344,12 +357,55 @@ function readMetric(state: GatesState, cache: GateCaches, gate: MetricGateSpec, 
   );
 }
 
+/** One mean as an effect; a group without any scatter is given that of one device a prior scale off. Undefined for too few. */
+function meanOf({ n, mean, m2 }: Moments, tau: number): Effect | undefined {
+  const nu = n - 1;
+  return nu < NU_MIN ? undefined : { effect: mean, V: (m2 > 0 ? m2 : tau * tau) / nu / n, nu };
+}
+
+/** How far beyond its bound a mean may lie is less known than how far from its controls: three prior scales, averaged (one filtration, so a valid e-value). */
+const BOUND_SCALES = [0.5, 2, 8];
+
+/**
+ * The canaries' mean against a fixed bound: HALT rejects "within the bound", PASS rejects "beyond it". No control is needed,
+ * and none excuses: what happens to the whole fleet counts too.
+ */
+function readBound(state: GatesState, cache: GateCaches, gate: BoundGateSpec, look: StageLook, frame: Frame): GateReading {
+  const live = cache.metric.get(gate.name);
+  if (live === undefined) throw new Error(`gate ${gate.name} has no samples`);
+  const reading = live.read(look.now);
+  const shared = common(state, gate, look, { ...frame, devices: reading.canaries.n });
+  const [least, tau] = BOUND_SCALES.map((factor) => factor * gate.tau) as [number, number, number];
+  const h = gate.worse === "higher" ? gate.bound : -gate.bound;
+  const evidence = (side: 1 | -1, fit: Effect | undefined): number => 
+    fit === undefined ? 0 : logMeanExp(BOUND_SCALES.map((factor) => lnHalfT(fit, { side, h, tau: factor * gate.tau })));
+  const pooled = meanOf(reading.canaries, least);
+  const byHardware = reading.byHardware.map((own) => ({ hardware: own.hardware, lnEHalt: evidence(1, meanOf(own.canaries, least)) }));
+  return readingOf(
+    gate,
+    {
+      ...shared,
+      lnEHalt: lnGateMixture(evidence(1, pooled), byHardware.map((own) => own.lnEHalt)),
+      canary: { devices: reading.arms[1].n, events: null, exposureHours: exposureHours(cache.exposure[1], state, look.now), estimate: reading.arms[1].mean },
+      control: null,
+      byHardware,
+    },
+    {
+      lnEPass: () => evidence(-1, pooled),
+      passed: (lnEPass) => lnEPass >= shared.passThreshold,
+      withinMargin: () => false,
+      effect: () => (pooled === undefined ? { estimate: null, lower: null, upper: null } : { estimate: pooled.effect, ...halfTBounds(pooled, { tau, alpha: state.spec.alphaPass }) }),
+      clean: () => null,
+    },
+  );
+}
+
 /** Counts the devices a tripwire watches; without `amongFirst` from running totals, else over the first devices by (start, id). */
 function trip(state: GatesState, cache: GateCaches, total: BootCounts, wire: Tripwire): Tripped[] {
   let hit = 0;
   let of = total.started;
   if (wire.amongFirst === undefined) {
-    hit = wire.event === "crashed" ? cache.exposure[1].crashed : total[wire.event];
+    hit = wire.event === "crashed" ? cache.exposure[1].crashed : wire.event === "failed" ? total.failed : total.hit[wire.event];
   } else {
     const first = Object.entries(state.devices)
       .flatMap(([device, record]) => (record.canary === undefined ? [] : [{ device, record, at: record.canary.startedAt }]))
@@ -359,6 +415,7 @@ function trip(state: GatesState, cache: GateCaches, total: BootCounts, wire: Tri
     hit = first.filter(({ record, at }) => {
       if (wire.event === "failed") return bootOutcome(record) === "failed";
       if (wire.event === "reverted") return record.revertedAt !== undefined;
+      if (wire.event === "looped") return record.loopedAt !== undefined;
       const times = wire.event === "overdue" ? record.overdues : record.crashes;
       return lowerBound(times, at) < times.length;
     }).length;

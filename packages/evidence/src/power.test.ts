@@ -51,7 +51,7 @@ describe("power", () => {
     const spec = defaultGates({ cumulative: [100, 1000, 5000, 10_000], controls: [1000, 2000, 2000, 0], origin: 0, seed: "r" });
     expect(openGates(spec).devices).toEqual({});
     const crash = spec.gates.find((gate) => gate.name === "crash");
-    expect(crash?.margins.map((m) => m.toFixed(2))).toEqual(["3.78", "1.63", "1.50", "1.50"]);
+    expect(crash?.kind === "crash" && crash.margins.map((m) => m.toFixed(2))).toEqual(["3.78", "1.63", "1.50", "1.50"]);
   });
 });
 

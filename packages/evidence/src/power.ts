@@ -88,7 +88,7 @@ export interface PowerInput {
   readonly alpha: number;
   readonly probability?: number;
   readonly gates: readonly (
-    | { readonly kind: "boot"; readonly name: string; readonly share: number; readonly limit: number }
+    | { readonly kind: "boot"; readonly name: string; readonly metric?: string; readonly share: number; readonly limit: number }
     | { readonly kind: "crash" | "silence"; readonly name: string; readonly share: number; readonly perDeviceDay: number }
     | { readonly kind: "metric"; readonly name: string; readonly metric: string; readonly share: number; readonly scale: "ln" | "raw"; readonly tau: number; readonly residualSd: number; readonly strata: number }
   )[];
@@ -111,7 +111,8 @@ export function powerStatement(input: PowerInput): PowerLine[] {
     });
     if (gate.kind === "boot") {
       const p = bootPower({ devices, limit: gate.limit, alpha, probability });
-      return line("boot failures", p, p === null ? "" : `boot failures of ${percent(p)} or more`);
+      const metric = gate.metric ?? "boot failures";
+      return line(metric, p, p === null ? "" : `${metric} of ${percent(p)} or more`);
     }
     if (gate.kind === "metric") {
       const worse = metricPower({ canaries: devices, controls: input.controls, strata: gate.strata, residualSd: gate.residualSd, tau: gate.tau, alpha, probability });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evidence in sentences: what was seen, against what, and how sure.
 
-import type { GateSpec } from "./gate-spec.ts";
+import type { GateSpec, ShareEvent } from "./gate-spec.ts";
 import type { GateReading, Tripped } from "./judge.ts";
 import type { StageProgress, StageVerdict } from "./verdict.ts";
 
@@ -27,26 +27,45 @@ function range(lower: string | null, upper: string | null): string {
 /** What a gate still lacks to pass, from what every look knows already. */
 function explainLack(gate: GateReading): string {
   const { canary, control, clean } = gate;
+  const few = gate.tooFew ? "; too few devices to pass" : "";
   const seen =
     canary.events === null
       ? `${canary.devices} canaries with data${control === null ? "" : `, ${control.devices} controls`}`
       : `${canary.events} events on ${canary.devices} canaries${control === null ? "" : `, ${control.events} on ${control.devices} controls`}`;
   const quiet = clean === null ? "" : `; or ${clean.devices} canaries without one in their first hours, where less than ${percent(clean.share)} with one must be shown`;
-  return `${gate.name}: ${seen}; evidence against the margin ${odds(gate.lnEPass)}, passes at ${odds(gate.passThreshold)}${quiet}`;
+  return `${gate.name}: ${seen}; evidence against the margin ${odds(gate.lnEPass)}, passes at ${odds(gate.passThreshold)}${quiet}${few}`;
 }
+
+const happened: Readonly<Record<ShareEvent, string>> = {
+  reverted: "started updates reverted",
+  looped: "devices restarted over and over",
+  overdue: "devices fell silent",
+};
 
 /** One gate in one sentence. */
 export function explainGate(gate: Omit<GateReading, "words">, spec: GateSpec): string {
   const evidence = `evidence of harm ${odds(gate.lnEHalt)}, halts at ${odds(gate.threshold)}`;
   const { effect, canary, control } = gate;
-  if (spec.kind === "boot") {
+  if (spec.kind === "boot" || spec.kind === "share") {
     if (canary.devices === 0) return `${gate.name}: no update has started`;
-    const seen = `${canary.events} of ${canary.devices} started updates failed (${percent(canary.estimate ?? 0)}, limit ${percent(spec.limit)})`;
+    const what = spec.kind === "boot" ? "started updates failed" : happened[spec.event];
+    const seen = `${canary.events} of ${canary.devices} ${what} (${percent(canary.estimate ?? 0)}, limit ${percent(spec.limit)})`;
     const bounds = range(percent(effect.lower ?? 0), percent(effect.upper ?? 1));
     return `${gate.name}: ${seen}; true share ${bounds}; ${evidence}`;
   }
   const size = (arm: typeof canary): string =>
     `${arm.devices} devices${arm.exposureHours === null ? "" : ` over ${short(arm.exposureHours)} device-hours`}`;
+  if (spec.kind === "bound") {
+    const show = (x: number | null): string | null => {
+      const signed = x === null ? null : spec.worse === "higher" ? x : -x;
+      return signed === null ? null : short(spec.scale === "ln" ? Math.exp(signed) : signed);
+    };
+    const ends = [show(effect.lower), show(effect.upper)] as const;
+    const [low, high] = spec.worse === "higher" ? ends : [ends[1], ends[0]];
+    const bound = `${spec.worse === "higher" ? "at most" : "at least"} ${short(spec.scale === "ln" ? Math.exp(spec.bound) : spec.bound)}`;
+    const mean = effect.estimate === null ? "too few devices with data" : `${spec.metric} of ${show(effect.estimate) as string} (${range(low, high)})`;
+    return `${gate.name}: ${mean}, ${bound} is asked for, on ${size(canary)}; ${evidence}`;
+  }
   if (spec.kind === "metric") {
     const show = (x: number | null): string | null =>
       x === null ? null : spec.scale === "ln" ? percent(Math.expm1(spec.worse === "higher" ? x : -x)) : short(spec.worse === "higher" ? x : -x);

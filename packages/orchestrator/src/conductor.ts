@@ -18,11 +18,13 @@ import {
   isActive,
   type Judge,
   memberOf,
+  type Millis,
   noteAbsence,
   type ReleaseId,
   type Rollout,
   type RolloutCommand,
   type RolloutId,
+  Seconds,
   settled,
   signal,
   underway,
@@ -42,7 +44,8 @@ import {
   type Selector,
   undecodableEntry,
 } from "./entry.ts";
-import { type DeviceRecord, learn, newDevice, note } from "./inventory.ts";
+import type { Deafness } from "./history.ts";
+import { type DeviceRecord, type Freshness, learn, newDevice, note, type Samples } from "./inventory.ts";
 import { artifactFor, refusalOf, type ReleaseRecord } from "./membership.ts";
 import type { Door, LogEntry, Standing } from "./ports.ts";
 import { signalsOf } from "./signals.ts";
@@ -69,6 +72,8 @@ export interface HostState {
   readonly active: Map<DeviceId, RolloutId>;
   nextOfferBase: number;
   readonly counters: Counters;
+  /** When the last report of any device came, how often the most talkative one reports, and the last time in which none did for longer than is usual. */
+  readonly hearing: { last: number; interval: Millis; deaf: Deafness };
 }
 
 export function newHostState(): HostState {
@@ -80,11 +85,15 @@ export function newHostState(): HostState {
     active: new Map(),
     nextOfferBase: 0,
     counters: { reports: 0, duplicates: 0, late: 0, undecodable: 0 },
+    hearing: { last: 0, interval: Seconds(900), deaf: { from: 0, until: 0 } },
   };
 }
 
 /** Doors whose devices keep no offer: their link does, in memory. */
 const proxied: ReadonlySet<Door> = new Set(["ddi", "smp"]);
+
+/** When nobody of the fleet is heard for so long, or for so many of the shortest intervals, it is the host that did not listen. */
+const deafAfter = { floor: 15 * 60_000, intervals: 3 } as const;
 
 /** Most devices one installation takes in; a flood of invented ids stops here. */
 const devicesMax = 1_000_000;
@@ -119,13 +128,13 @@ export class Conductor {
       return this.undecodable(null, "too many devices", bytes?.length ?? 0, door, at);
     }
     const before = devices.get(id)?.door;
-    const freshness = this.#learn(id, door, report, at);
+    const { freshness, samples } = this.#learn(id, door, report, at);
     if (freshness === "duplicate") {
       counters.duplicates += 1;
       return outcome;
     }
     outcome.entries.push(bytes === undefined ? new DecodedReportEntry(id, door, report, at) : reportEntry(id, door, bytes, at));
-    const rollout = this.#signal(id, report, freshness, at, outcome.effects);
+    const rollout = this.#signal(id, { report, freshness, samples }, at, outcome.effects);
     const device = devices.get(id) as DeviceRecord;
     if (before !== undefined && before !== device.door) {
       outcome.effects.push(...this.#moved(id));
@@ -230,9 +239,9 @@ export class Conductor {
       if (decoded.kind === "undecodable" || entry.device === null) {
         throw new CoalmineError("log/unreadable", `the log holds a report that does not decode: ${decoded.kind === "ok" ? "no device" : decoded.reason}`);
       }
-      const freshness = this.#learn(entry.device, door, decoded.value, entry.at);
+      const { freshness, samples } = this.#learn(entry.device, door, decoded.value, entry.at);
       if (freshness !== "duplicate") {
-        this.#signal(entry.device, decoded.value, freshness, entry.at, []);
+        this.#signal(entry.device, { report: decoded.value, freshness, samples }, entry.at, []);
       }
     } else if (entry.type === "undecodable") {
       readUndecodable(entry);
@@ -307,7 +316,12 @@ export class Conductor {
     return active === undefined ? undefined : this.state.rollouts.get(active);
   }
 
-  #learn(id: DeviceId, door: Door, report: Report, at: Instant): "new" | "late" | "duplicate" {
+  #learn(id: DeviceId, door: Door, report: Report, at: Instant): { readonly freshness: Freshness; readonly samples: Samples } {
+    const { hearing } = this.state;
+    if (hearing.last > 0 && at - hearing.last > Math.max(deafAfter.floor, deafAfter.intervals * hearing.interval)) {
+      hearing.deaf = { from: hearing.last, until: at };
+    }
+    hearing.last = Math.max(hearing.last, at);
     let device = this.state.devices.get(id);
     if (device === undefined) {
       device = newDevice(id, door, at);
@@ -315,16 +329,20 @@ export class Conductor {
     }
     const freshness = note(device, report);
     if (freshness === "duplicate") {
-      return freshness;
+      return { freshness, samples: {} };
     }
     this.state.counters.reports += 1;
     this.state.counters.late += freshness === "late" ? 1 : 0;
-    learn(device, report, freshness, door, at);
-    return freshness;
+    if (report.body.kind === "hello") {
+      const told = Seconds(Math.max(1, report.body.interval_s));
+      hearing.interval = this.state.devices.size === 1 ? told : (Math.min(hearing.interval, told) as Millis);
+    }
+    return { freshness, samples: learn(device, report, freshness, { door, at, deaf: hearing.deaf }) };
   }
 
   /** Tells the device's rollout what the report means; returns that rollout when something may have to be decided. */
-  #signal(id: DeviceId, report: Report, freshness: "new" | "late", at: Instant, effects: Effect[]): Rollout | undefined {
+  #signal(id: DeviceId, heard: { readonly report: Report; readonly freshness: "new" | "late"; readonly samples: Samples }, at: Instant, effects: Effect[]): Rollout | undefined {
+    const { report } = heard;
     const rollout = this.#rolloutOf(id);
     if (rollout === undefined) {
       return undefined;
@@ -337,7 +355,7 @@ export class Conductor {
     }
     const before = member.state;
     let dirty = false;
-    for (const what of signalsOf(device, member, artifactFor(release, device), report, freshness, at)) {
+    for (const what of signalsOf(device, member, artifactFor(release, device), heard, at)) {
       dirty = signal(rollout, this.judge, id, what, at) || dirty;
     }
     if (member.state !== before) {

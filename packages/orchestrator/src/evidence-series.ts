@@ -4,6 +4,7 @@ import { type GateReading, type Instant, judgementOf, memberOf, type RolloutId }
 import { setImmediate } from "node:timers/promises";
 import { Conductor, type HostState, newHostState } from "./conductor.ts";
 import { readRecord } from "./entry.ts";
+import { newHistory } from "./history.ts";
 import type { EventLog, StoredEntry } from "./ports.ts";
 import { firstAt } from "./report.ts";
 
@@ -79,7 +80,7 @@ function isOfAnother(entry: StoredEntry, id: RolloutId): boolean {
 function before(now: Conductor): HostState {
   const state = newHostState();
   for (const [id, device] of now.state.devices) {
-    state.devices.set(id, { ...device, boots: [] });
+    state.devices.set(id, { ...device, boots: [], history: newHistory() });
   }
   for (const [id, release] of now.state.releases) {
     state.releases.set(id, { ...release });

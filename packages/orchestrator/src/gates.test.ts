@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Conductor } from "./conductor.ts";
 import { readRecord } from "./entry.ts";
-import { bootLimit, planJudge, stageMargins } from "./gates.ts";
+import { bootLimit, stageMargins } from "./gate-specs.ts";
+import { planJudge } from "./gates.ts";
 import { planFromData } from "./plan-file.ts";
 import type { LogEntry } from "./ports.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
@@ -134,6 +135,18 @@ describe("verdicts", () => {
     const after1000 = judgementOf(conductor.rollout(rollout), planJudge, after(quiet.end, Hours(12))).gates.find((gate) => gate.gate === "crash-rate");
     expect(after1000?.canary.events).toBe(1);
     expect(after1000?.evidence?.lnEHalt).toBeLessThan(1.5);
+  });
+
+  test("R19: what the old image still tells of its crashes when the update has begun is no crash of the release", () => {
+    const { conductor, end } = live({ seed: 9, hours: 6 });
+    const state = conductor.rollout(rollout);
+    const member = state.members.find((candidate) => candidate.confirmedAt !== null);
+    const crashes = (onRelease: boolean): number | undefined => {
+      planJudge.observe(state.evidence as never, member as never, { kind: "crash", onRelease, signature: "x" }, after(end, Hours(onRelease ? 2 : 1)));
+      return judgementOf(state, planJudge, after(end, Hours(3))).gates.find((gate) => gate.gate === "crash-rate")?.canary.events;
+    };
+    expect(crashes(false)).toBe(0);
+    expect(crashes(true)).toBe(1);
   });
 
   test("a good release completes, and its gates name their evidence", () => {

@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gates of a plan over the statistics of packages/evidence: what the rollout machine observes becomes evidence, and the
 // evidence becomes its verdict.
-import type { Assignment, Criterion, GateReading, Instant, Judge, JudgeContext, Judgement, Observation, Plan, Verdict } from "@coalmine/core";
+import type { Assignment, Criterion, GateReading, Instant, Judge, JudgeContext, Judgement, Observation, Plan, RolloutStart, Verdict } from "@coalmine/core";
 import {
   type GateReading as EvidenceReading,
   crashFree,
   type CrashFree,
   type GatesJudgement,
-  type GateSpec,
   type GatesState,
-  harmBudgetMargins,
   judge as judgeEvidence,
   observe,
   openGates,
   type Placement,
-  ratioMargins,
-  smallestMargin,
-  type Tripwire,
 } from "@coalmine/evidence";
+import { alphaPass, boundedCriteria, comparedMetrics, gateSpecs, tripwires, weighedCriteria } from "./gate-specs.ts";
 import { boundJudge, type Tallies } from "./judge.ts";
 
 /** Plain data: it goes into snapshots. */
@@ -30,24 +26,20 @@ export interface PlanEvidence {
   readonly controls: Record<string, { readonly waiting: string[]; canaries: number }>;
   /** Placement of each control. */
   readonly places: Record<string, Placement>;
-  /** Numbers of a heartbeat that some gate weighs, by the heartbeat's own names. */
+  /** Metrics of a heartbeat that some gate weighs. */
   readonly heard: readonly string[];
-  /** Battery level and when it was read, the anchor of the next drain. */
-  readonly battery: Record<string, readonly [at: number, level: number]>;
+  /** Boot number of each exposed device and when it was heard, while a gate looks for boot loops; null when none does. */
+  readonly boots: Record<string, readonly [at: number, boot: number]> | null;
 }
 
-/** Fraction of devices with an event in a soak day that a fleet without history is taken to have, and the least that counts. */
-const baseline = { "crash-rate": { fraction: 0.02, floor: 0.002 }, silence: { fraction: 0.002, floor: 0.002 } } as const;
-
-/** A drain is a level difference over at least this long: shorter ones are noise of the gauge. */
-const drainWindowMs = 3 * 3_600_000;
-
-const bounded = new Set(["crash-free-devices"]);
+/** So many restarts within an hour are a boot loop. */
+const loopBoots = 3;
+const loopMs = 3_600_000;
 
 export const planJudge: Judge<PlanEvidence> = {
   init(plan, members, start): PlanEvidence {
-    const bounds = plan.gates.filter((gate) => bounded.has(gate.metric));
-    const weighed = plan.gates.filter((gate) => !bounded.has(gate.metric));
+    const bounds = boundedCriteria(plan);
+    const weighed = weighedCriteria(plan);
     const controls: PlanEvidence["controls"] = {};
     const places: PlanEvidence["places"] = {};
     for (const member of members) {
@@ -63,13 +55,21 @@ export const planJudge: Judge<PlanEvidence> = {
         here.canaries += 1;
       }
     }
+    const gates = weighed.every((gate) => gate.dryRun) ? null : openGates(specOf(plan, weighed, members, start));
+    if (gates !== null) {
+      for (const { device, usual = {} } of start.usual ?? []) {
+        for (const [name, value] of Object.entries(usual)) {
+          observe(gates, { kind: "baseline", device, at: start.at, name, value });
+        }
+      }
+    }
     return {
       bounds: bounds.length === 0 ? null : boundJudge.init({ ...plan, gates: bounds }, members, start),
-      gates: weighed.every((gate) => gate.dryRun) ? null : openGates(specOf(plan, weighed, members, start)),
+      gates,
       controls,
       places,
-      heard: weighed.flatMap((gate) => heardName(gate.metric)),
-      battery: {},
+      heard: comparedMetrics(plan),
+      boots: weighed.some((gate) => gate.metric === "boot-loop-rate") ? {} : null,
     };
   },
 
@@ -115,7 +115,7 @@ function placeOf(member: Assignment): Placement {
   return { stage: member.stage, hardware: member.hardware, connectivity: member.connectivity };
 }
 
-function specOf(plan: Plan, gates: readonly Criterion[], members: readonly Assignment[], start: { readonly at: Instant; readonly seed: string }): GatesState["spec"] {
+function specOf(plan: Plan, gates: readonly Criterion[], members: readonly Assignment[], start: RolloutStart): GatesState["spec"] {
   const stages = plan.stages.map((_, stage) => ({
     devices: members.filter((member) => member.stage === stage).length,
     controls: members.filter((member) => member.control === stage).length,
@@ -126,103 +126,21 @@ function specOf(plan: Plan, gates: readonly Criterion[], members: readonly Assig
     origin: start.at,
     seed: start.seed,
     stages,
-    gates: gateSpecs(plan, gates, { sizes: stages.map((stage) => stage.devices), slowest: members.reduce((longest, member) => Math.max(longest, member.interval), 0) }),
-    tripwires: gates.filter((gate) => gate.critical).map(tripwire),
+    gates: gateSpecs(plan, gates, {
+      sizes: stages.map((stage) => stage.devices),
+      slowest: members.reduce((longest, member) => Math.max(longest, member.interval), 0),
+      baseline: start.baseline,
+      // A membership names the usual values of a metric for all who report it, or for none.
+      usual: new Set((start.usual ?? []).flatMap(({ usual }) => Object.keys(usual ?? {}))),
+    }),
+    tripwires: tripwires(gates),
   };
-}
-
-/** The weighing gates of a plan for stages of these sizes, as the judge and the power statement see them. `slowest`: the longest check-in interval. */
-export function gateSpecs(plan: Plan, gates: readonly Criterion[], fleet: { readonly sizes: readonly number[]; readonly slowest: number }): GateSpec[] {
-  const margins = stageMargins(plan, fleet.sizes);
-  return gates.map((gate) => gateSpec(plan, gate, margins, fleet.slowest));
 }
 
 /** Crash-free devices and hours of both arms; null when nothing weighs evidence. */
 export function crashFreeArms(evidence: PlanEvidence, now: Instant): { readonly canary: CrashFree; readonly control: CrashFree } | null {
   const { gates } = evidence;
   return gates === null ? null : { canary: crashFree(gates, 1, now), control: crashFree(gates, 0, now) };
-}
-
-/** Criteria of a plan that weigh evidence; the others have a fixed bound. */
-export function weighedCriteria(plan: Plan): Criterion[] {
-  return plan.gates.filter((gate) => !bounded.has(gate.metric));
-}
-
-/** Share of failures that is still harmless: one less the confirmation rate the plan asks for. */
-export function bootLimit(plan: Plan): number {
-  return 1 - (plan.gates.find((gate) => gate.metric === "boot-confirmation")?.min ?? 0.995);
-}
-
-/**
- * Failure shares that each stage must exclude, from the harm budget (evidence.md 3.7). A plan that names no budget gets
- * half a per cent of the fleet, or as little as its own stages can exclude: a canary of ten devices says nothing about
- * one in a hundred, and a gate that no release can pass would hold every rollout.
- */
-export function stageMargins(plan: Plan, sizes: readonly number[]): number[] {
-  const cumulative: number[] = [];
-  for (const size of sizes) {
-    cumulative.push((cumulative.at(-1) ?? 0) + size);
-  }
-  const fleet = cumulative.at(-1) ?? 0;
-  if (plan.harmBudget > 0) {
-    return harmBudgetMargins(cumulative, Math.max(1, plan.harmBudget * fleet));
-  }
-  const margins = harmBudgetMargins(cumulative, Math.max(1, harmBudgetDefault * fleet)).map((margin, stage) =>
-    Math.max(margin, smallestMargin(cumulative[stage] as number, bootLimit(plan), alphaPass)),
-  );
-  // The last stage keeps its predecessor's: nothing comes after it.
-  return margins.map((margin, stage) => (stage > 0 && stage === margins.length - 1 ? (margins[stage - 1] as number) : margin));
-}
-
-const alphaPass = 0.05;
-const harmBudgetDefault = 0.005;
-
-/** Metric gates widen their margin for early, small stages (evidence.md 3.7: +30 %, +15 %, +10 %). */
-const metricWidth = [3, 1.5, 1];
-
-function gateSpec(plan: Plan, gate: Criterion, margins: readonly number[], slowest: number): GateSpec {
-  const common = { name: gate.metric, weight: gate.weight, ...(gate.dryRun ? { dryRun: true } : {}) };
-  switch (gate.metric) {
-    case "boot-confirmation": {
-      const limit = 1 - (gate.min ?? 0.995);
-      return { ...common, kind: "boot", limit, margins: margins.map((margin) => gate.margin ?? Math.max(margin, 2 * limit)) };
-    }
-    case "crash-rate":
-    case "silence":
-      return {
-        ...common,
-        kind: gate.metric === "silence" ? "silence" : "crash",
-        margins: gate.margin === undefined ? ratioMargins(margins, baseline[gate.metric]) : margins.map(() => 1 + (gate.margin as number)),
-        shares: margins,
-        window: Math.min(86_400_000, Math.max(60_000, plan.soak.min)),
-        settle: Math.max(plan.silence.floor, plan.silence.intervals * slowest),
-      };
-    default: {
-      const scale = gate.scale ?? "raw";
-      const margin = gate.margin ?? 0.1;
-      return {
-        ...common,
-        kind: "metric",
-        metric: gate.metric.replace(/^metric:/, ""),
-        worse: gate.worse ?? "higher",
-        scale,
-        tau: scale === "ln" ? Math.log1p(margin) : margin,
-        margins: margins.map((_, stage) => {
-          const wide = margin * (metricWidth[stage] ?? 1);
-          return scale === "ln" ? Math.log1p(wide) : wide;
-        }),
-        missingData: gate.missingData === "ignore" ? "ignore" : "hold",
-        devicesMin: gate.minSample,
-        // Canaries of the first stage begin at once: there is nothing from before to compare with.
-        baselineFromStage: 1,
-      };
-    }
-  }
-}
-
-function tripwire(gate: Criterion): Tripwire {
-  const event = gate.metric === "crash-rate" ? "crashed" : gate.metric === "silence" ? "overdue" : "failed";
-  return { name: gate.metric, event, count: 1 };
 }
 
 function observeGates(state: PlanEvidence, gates: GatesState, member: Assignment, observation: Observation, at: Instant): void {
@@ -238,6 +156,9 @@ function observeGates(state: PlanEvidence, gates: GatesState, member: Assignment
       break;
     case "confirmed":
       observe(gates, { kind: "confirmed", device, at });
+      if (member.offeredAt !== null) {
+        observe(gates, { kind: "metricSample", device, at, name: "update-duration", value: (at - member.offeredAt) / 60_000 });
+      }
       startControls(state, gates, placeOf(member), at);
       break;
     case "reverted":
@@ -254,14 +175,20 @@ function observeGates(state: PlanEvidence, gates: GatesState, member: Assignment
       }
       break;
     case "crash":
-      observe(gates, { kind: "crash", device, at });
+      // What the old image still had to tell when the update had begun says nothing about the release (R19).
+      if (observation.onRelease || member.startedAt === null) {
+        observe(gates, { kind: "crash", device, at });
+      }
       break;
     case "heard":
       for (const name of state.heard) {
         const value = observation.metrics[name];
         if (value !== undefined) {
-          heardMetric(state, gates, device, name, value, at);
+          observe(gates, { kind: "metricSample", device, at, name, value });
         }
+      }
+      if (state.boots !== null && observation.onRelease && member.startedAt !== null) {
+        watchBoots(state.boots, gates, device, observation.boot, at);
       }
       break;
     case "excused":
@@ -284,39 +211,26 @@ function startControls(state: PlanEvidence, gates: GatesState, place: Placement,
   const share = Math.ceil(here.waiting.length / here.canaries);
   here.canaries -= 1;
   for (const device of here.waiting.splice(0, share)) {
+    if (isSilent(gates, device)) {
+      continue; // no canary starts in silence either: it would be at risk of nothing
+    }
     observe(gates, { kind: "controlStart", device, at, placement: state.places[device] as Placement });
   }
 }
 
-/** What a heartbeat calls the number behind a metric; none for those that do not come from heartbeats. */
-function heardName(metric: string): string[] {
-  switch (metric) {
-    case "boot-confirmation":
-    case "crash-rate":
-    case "silence":
-      return [];
-    case "battery-drain":
-      return ["battery"];
-    case "connectivity-uptime":
-      return ["linkUptime"];
-    default:
-      return [metric.replace(/^metric:/, "")];
-  }
+function isSilent(gates: GatesState, device: string): boolean {
+  const record = gates.devices[device];
+  const overdue = record?.overdues.at(-1);
+  return overdue !== undefined && overdue > (record?.returnedAt ?? Number.NEGATIVE_INFINITY);
 }
 
-function heardMetric(state: PlanEvidence, gates: GatesState, device: string, name: string, value: number, at: Instant): void {
-  if (name === "battery") {
-    const anchor = state.battery[device];
-    if (anchor === undefined || value > anchor[1]) {
-      state.battery[device] = [at, value]; // first reading, or charged
-    } else if (at - anchor[0] >= drainWindowMs) {
-      const perDay = ((anchor[1] - value) / (at - anchor[0])) * 86_400_000;
-      state.battery[device] = [at, value];
-      observe(gates, { kind: "metricSample", device, at, name: "battery-drain", value: Math.max(perDay, 0.01) });
-    }
-    return;
+function watchBoots(boots: NonNullable<PlanEvidence["boots"]>, gates: GatesState, device: string, boot: number, at: Instant): void {
+  const from = boots[device];
+  if (from === undefined || at - from[0] > loopMs) {
+    boots[device] = [at, boot];
+  } else if (boot - from[1] >= loopBoots) {
+    observe(gates, { kind: "looped", device, at });
   }
-  observe(gates, { kind: "metricSample", device, at, name: name === "linkUptime" ? "connectivity-uptime" : name, value });
 }
 
 function judgeGates(state: GatesState, context: JudgeContext): Judgement {
@@ -338,7 +252,7 @@ function judgeGates(state: GatesState, context: JudgeContext): Judgement {
   } else if (judgement.verdict.kind === "halt") {
     const [gate = "gates"] = judgement.verdict.gates;
     const words = judgement.gates.find((one) => one.name === gate)?.words;
-    verdict = { kind: "fail", gate, metric: gate, reason: judgement.tripped.length > 0 || words === undefined ? judgement.reasons.join("; ") : unnamed(gate, words) };
+    verdict = { kind: "fail", gate, metric: gate.replace(/:(?:max|min)$/, ""), reason: judgement.tripped.length > 0 || words === undefined ? judgement.reasons.join("; ") : unnamed(gate, words) };
   } else {
     verdict = { kind: "inconclusive", missing: judgement.reasons };
   }
@@ -359,8 +273,10 @@ function isLastWord(state: GatesState, context: JudgeContext, { verdict, gates }
   if (context.stage !== last || last === 0 || (verdict.kind !== "wait" && verdict.kind !== "hold") || verdict.reason !== "insufficient-evidence") {
     return false;
   }
-  return gates.every((gate) => gate.kind !== "boot" || verdict.gates?.includes(gate.name) !== true);
+  return gates.every((gate) => (gate.kind !== "boot" && gate.kind !== "share" && gate.kind !== "bound") || verdict.gates?.includes(gate.name) !== true);
 }
+
+const effectKinds = { boot: "share", share: "share", crash: "ratio", silence: "ratio", metric: "difference", bound: "bound" } as const;
 
 function reading(gate: EvidenceReading): GateReading {
   const arm = (from: EvidenceReading["canary"]) => ({
@@ -371,13 +287,14 @@ function reading(gate: EvidenceReading): GateReading {
   });
   return {
     gate: gate.name,
-    metric: gate.name,
+    metric: gate.name.replace(/:(?:max|min)$/, ""),
     verdict: gate.enforced && gate.lnEHalt >= gate.threshold && !gate.withinMargin ? "fail" : gate.passed ? "pass" : "inconclusive",
     canary: arm(gate.canary),
     control: gate.control === null ? null : arm(gate.control),
     bound: `halts at evidence ${Math.exp(gate.threshold).toFixed(0)} of harm, passes at ${Math.exp(gate.passThreshold).toFixed(0)} against the margin`,
     reason: unnamed(gate.name, gate.words),
     evidence: {
+      kind: effectKinds[gate.kind],
       lnEHalt: gate.lnEHalt,
       haltAt: gate.threshold,
       lnEPass: gate.lnEPass,

@@ -171,7 +171,7 @@ export class Host implements ProxyHost {
   }
 
   planRollout(input: RolloutInput): Membership {
-    return planRollout(this.conductor, input);
+    return planRollout(this.conductor, input, this.#options.clock.now());
   }
 
   async startRollout(input: RolloutInput): Promise<{ readonly id: RolloutId; readonly membership: Membership }> {

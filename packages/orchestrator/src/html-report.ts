@@ -5,6 +5,7 @@ import type { Criterion, GateReading, Plan } from "@coalmine/core";
 import type { EvidenceSample } from "./evidence-series.ts";
 import { effectChart, type EffectRow, escapeHtml, evidenceChart, exposureChart, oddsText, type TimeMark } from "./html-chart.ts";
 import { reportStyle } from "./html-style.ts";
+import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
 import type { RolloutReport } from "./report.ts";
 import { crashFreeCells } from "./report-markdown.ts";
 
@@ -37,7 +38,7 @@ export function reportHtml(input: HtmlReportInput): string {
 </head>
 <body>
 <main>
-${[head(input), verdict(report), exposure(input), evidence(input), effects(input), arms(report), stages(report), overrides(report), crashes(report), devices(report), history(report)].filter((part) => part !== "").join("\n")}
+${[head(input), verdict(report), exposure(input), evidence(input), effects(input), arms(report), stages(report), cover(report), overrides(report), crashes(report), devices(report), history(report)].filter((part) => part !== "").join("\n")}
 <footer>Made ${escapeHtml(input.madeAt)} from the event log, revision ${rollout.revision}. Evidence is an e-value: how many times likelier the data are if the release does harm; ${percent(input.plan.alpha)} of good releases may be halted, however often anybody looks.</footer>
 </main>
 </body>
@@ -136,13 +137,13 @@ function effectRow(reading: GateReading, criterion: Criterion | undefined): Effe
   if (weighed === undefined) {
     return [];
   }
-  const { effect, margin } = weighed;
+  const { effect, margin, kind } = weighed;
   const common = { label: reading.gate, halted: reading.verdict === "fail" };
-  if (reading.metric === "boot-confirmation") {
-    const limit = 1 - (criterion?.min ?? 0.995);
+  if (kind === "share") {
+    const limit = reading.metric === "boot-confirmation" ? 1 - (criterion?.min ?? 0.995) : (criterion?.max ?? 0.005);
     return [{ ...common, ...effect, reference: limit, referenceLabel: `limit ${percent(limit)}`, margin, marginLabel: `excludes ${percent(margin)}`, format: percent }];
   }
-  if (reading.metric === "crash-rate" || reading.metric === "silence") {
+  if (kind === "ratio") {
     const log = (value: number | null): number | null => (value === null || value <= 0 ? null : Math.log(value));
     const format = (value: number): string => `${short(Math.exp(value))}x`;
     return [
@@ -150,6 +151,12 @@ function effectRow(reading: GateReading, criterion: Criterion | undefined): Effe
     ];
   }
   const isLog = criterion?.scale === "ln";
+  if (kind === "bound") {
+    // Effects are turned so that higher is worse; people read the metric as it is reported.
+    const sign = (criterion?.worse ?? "higher") === "higher" ? 1 : -1;
+    const format = (value: number): string => short(isLog ? Math.exp(sign * value) : sign * value);
+    return [{ ...common, ...effect, reference: sign * margin, referenceLabel: `${sign > 0 ? "at most" : "at least"} ${format(sign * margin)}`, margin: sign * margin, marginLabel: "", format }];
+  }
   const format = (value: number): string => (isLog ? `${value >= 0 ? "+" : ""}${percent(Math.expm1(value))}` : short(value));
   return [{ ...common, ...effect, reference: 0, referenceLabel: "as the controls", margin, marginLabel: `excludes ${format(margin)}`, format }];
 }
@@ -180,6 +187,11 @@ function stages(report: RolloutReport): string {
     .map(([state, count]) => `<tr><th scope="row">${escapeHtml(state)}</th><td class="number">${count.toLocaleString("en")}</td><td class="bar"><span style="width:${((100 * count) / Math.max(1, total)).toFixed(1)}%"></span></td></tr>`)
     .join("");
   return section("Stages and devices", `<div class="pair">${table(["stage", "devices", "opened", "closed", "verdict"], rows, [1])}<div class="wide"><table><thead><tr><th>state</th><th class="number">devices</th><th></th></tr></thead><tbody>${bars}</tbody></table></div></div>`);
+}
+
+function cover(report: RolloutReport): string {
+  const { representativeness: found } = report;
+  return section("Canary against the fleet", `<p>${escapeHtml(coverSentence(found))}</p>${table(coverTitles, coverRows(found), [1, 2, 3])}`);
 }
 
 /** What people did against, or without, the evidence. */

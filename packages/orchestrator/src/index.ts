@@ -8,6 +8,8 @@ export * from "./entry.ts";
 export * from "./fleet.ts";
 export * from "./gates.ts";
 export * from "./evidence-history.ts";
+export * from "./gate-specs.ts";
+export * from "./history.ts";
 export * from "./evidence-series.ts";
 export * from "./hops.ts";
 export * from "./host.ts";

@@ -136,8 +136,8 @@ describe(`over random plans and fleets (seed ${seed})`, () => {
       fc.property(aWorld, (world) => {
         const { conductor } = fleetOf(world);
         const input = { release: "1.1.0", seed: world.rolloutSeed, authority: operator };
-        const order = planRollout(conductor, { ...input, plan: planOf(world) }).members;
-        const other = planRollout(conductor, { ...input, plan: planOf(world, [50]) }).members;
+        const order = planRollout(conductor, { ...input, plan: planOf(world) }, start).members;
+        const other = planRollout(conductor, { ...input, plan: planOf(world, [50]) }, start).members;
         expect(other.map((member) => member.device)).toEqual(order.map((member) => member.device));
         const stages = order.map((member) => member.stage);
         expect(stages).toEqual([...stages].sort((a, b) => a - b));

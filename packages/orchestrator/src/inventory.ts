@@ -2,7 +2,9 @@
 import type { DeviceId, Instant, Millis } from "@coalmine/core";
 import { Seconds } from "@coalmine/core";
 import type { Attempt, BootloaderBuild, Hardware, Hello, Report } from "@coalmine/protocol";
+import { abilitiesOf } from "./abilities.ts";
 import { hex } from "./entry.ts";
+import { type Deafness, type DeviceHistory, newHistory, noteReport, samplesOf } from "./history.ts";
 import type { Door } from "./ports.ts";
 
 /** Reports seen of one boot: everything up to `high`, but for the gaps whose bits are unset in `window`. */
@@ -47,6 +49,7 @@ export interface DeviceRecord {
   boots: BootWindow[];
   crashes: number;
   reports: number;
+  history: DeviceHistory;
   /** Releases this device reverted or refused: not offered to it again (R36). */
   quarantined: string[];
   /** Why the newest rollout that could have had it left it out; null once one takes it in. */
@@ -74,6 +77,7 @@ export function newDevice(id: DeviceId, door: Door, at: Instant): DeviceRecord {
     boots: [],
     crashes: 0,
     reports: 0,
+    history: newHistory(),
     quarantined: [],
     excluded: null,
   };
@@ -124,15 +128,24 @@ export function note(device: DeviceRecord, report: Pick<Report, "boot" | "sequen
   return "late";
 }
 
-/** Folds a report into what is known of the device. Late ones only add to counts. */
-export function learn(device: DeviceRecord, report: Report, freshness: "new" | "late", door: Door, at: Instant): void {
+export type Samples = Readonly<Record<string, number>>;
+const noSamples: Samples = {};
+
+/**
+ * Folds a report into what is known of the device. Late ones only add to counts. Returns the numbers that a heartbeat
+ * stands for, by the names of gates.
+ */
+export function learn(device: DeviceRecord, report: Report, freshness: "new" | "late", heard: { readonly door: Door; readonly at: Instant; readonly deaf: Deafness }): Samples {
+  const { at } = heard;
+  const { body } = report;
+  const { history, lastSeen, interval } = device;
+  const gap = noteReport(history, { lastSeen, at, interval, deaf: heard.deaf, crash: body.kind === "crash" });
   device.reports += 1;
   device.lastSeen = at;
-  if (freshness === "new" && door !== device.door) {
-    device.otherDoors = [...(device.otherDoors ?? []).filter((other) => other !== door), device.door];
-    device.door = door;
+  if (freshness === "new" && heard.door !== device.door) {
+    device.otherDoors = [...(device.otherDoors ?? []).filter((other) => other !== heard.door), device.door];
+    device.door = heard.door;
   }
-  const { body } = report;
   if (body.kind === "crash") {
     device.crashes += 1;
   }
@@ -140,7 +153,7 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
     if (body.kind === "hello" && report.boot === device.boots[0]?.boot) {
       learnIdentity(device, body, freshness);
     }
-    return;
+    return noSamples;
   }
   switch (body.kind) {
     case "hello":
@@ -158,7 +171,7 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
       }
       device.battery = body.battery;
       device.metrics = body.metrics;
-      break;
+      return samplesOf(history, body, { at, gap, interval, linkUptime: abilitiesOf(device).linkUptime });
     }
     case "result":
       device.attempt = knownAttempt(body.attempt);
@@ -169,6 +182,7 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
     case "log":
       break;
   }
+  return noSamples;
 }
 
 /**
@@ -200,6 +214,20 @@ function knownAttempt(attempt: Attempt): KnownAttempt {
     ran: attempt.ran,
     resetCause: attempt.resetCause,
   };
+}
+
+/** Whether a device reports a number at all, by its name in gates. */
+export function reports(device: DeviceRecord, metric: string): boolean {
+  switch (metric) {
+    case "battery-drain":
+      return device.battery !== null;
+    case "connectivity-uptime":
+      return abilitiesOf(device).linkUptime;
+    case "check-in-punctuality":
+      return true;
+    default:
+      return Object.hasOwn(device.metrics, metric);
+  }
 }
 
 /** A lab device, by what it says of its site or by an operator's tag (R6). */

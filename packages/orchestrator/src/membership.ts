@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
+  type Baseline,
   CoalmineError,
   type DeviceId,
   fits,
+  type Instant,
   isActive,
   type Member,
   memberOf,
@@ -10,12 +12,14 @@ import {
   type Rollout,
   stageCounts,
 } from "@coalmine/core";
-import { drawStratified, hashOrder, type Representativeness, representativeness } from "@coalmine/evidence";
+import { allocate, drawStratified, hashOrder, type Representativeness, representativeness } from "@coalmine/evidence";
 import type { Hardware } from "@coalmine/protocol";
 import { abilitiesOf } from "./abilities.ts";
 import { mayComeFrom, rangesText, readsSchema, schemaText, type StorageSchema, type VersionRange } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
-import { type DeviceRecord, dimension, isLab } from "./inventory.ts";
+import { comparedMetrics } from "./gate-specs.ts";
+import { baselineOf, usualOf } from "./history.ts";
+import { type DeviceRecord, dimension, isLab, reports } from "./inventory.ts";
 import { resolve } from "./selector.ts";
 import { roomMax } from "./slots.ts";
 import { orderOf } from "./versions.ts";
@@ -48,6 +52,8 @@ export interface Membership {
   readonly excluded: readonly Excluded[];
   readonly stages: readonly { readonly name: string; readonly size: number }[];
   readonly representativeness: Representativeness;
+  /** What the population did before; undefined when it has too little history. */
+  readonly baseline: Baseline | undefined;
   readonly warnings: readonly string[];
 }
 
@@ -75,6 +81,8 @@ export function freeze(options: {
   readonly rollouts: Iterable<Rollout>;
   /** Why a device cannot take the release; a caller that knows other releases may name the one to go through first. */
   readonly refusal?: ((device: DeviceRecord) => Refusal | undefined) | undefined;
+  /** What is usual for a device is what it did until then. */
+  readonly at: Instant;
 }): Membership {
   const { devices, plan, release } = options;
   const { refusal: refuse = (device) => refusalOf(release, device) } = options;
@@ -104,6 +112,7 @@ export function freeze(options: {
   const order = [...canary, ...rest] as DeviceId[];
   const controls = drawControls(order, counts, stratum);
   const members: Member[] = [];
+  const compared = comparedMetrics(plan).filter((name) => haveHistory(population, name, options.at));
   let position = 0;
   for (const [stage, count] of counts.entries()) {
     for (let i = 0; i < count; i += 1, position += 1) {
@@ -117,6 +126,7 @@ export function freeze(options: {
         control: controls.get(device.id) ?? null,
         heardAt: device.lastSeen,
         interval: device.interval,
+        ...usualFor(device, compared, options.at),
       });
     }
   }
@@ -127,8 +137,27 @@ export function freeze(options: {
     excluded,
     stages: plan.stages.map((stage, index) => ({ name: stage.name, size: counts[index] as number })),
     representativeness: report,
+    baseline: baselineOf(population.map((device) => device.history)),
     warnings,
   };
+}
+
+/** Share of the devices that report a metric that must have a history of it, or all are compared without. */
+const historyShareMin = 0.8;
+
+function haveHistory(population: readonly DeviceRecord[], name: string, at: Instant): boolean {
+  const reporting = population.filter((device) => reports(device, name));
+  const known = reporting.filter((device) => usualOf(device.history, name, at) !== undefined).length;
+  return known > 0 && known >= historyShareMin * reporting.length;
+}
+
+/** What is usual for a device of the metrics that a plan compares, if anything is known of it. */
+function usualFor(device: DeviceRecord, metrics: readonly string[], at: Instant): Pick<Member, "usual"> {
+  const known = metrics.flatMap((name): [string, number][] => {
+    const value = usualOf(device.history, name, at);
+    return value === undefined ? [] : [[name, value]];
+  });
+  return known.length === 0 ? {} : { usual: Object.fromEntries(known) };
 }
 
 /** Why a device cannot take a release: what about it, for programs, and in words. */
@@ -225,11 +254,27 @@ function chooseCanary(
     }
     return [...first.ids];
   }
-  const draw = drawStratified(
-    population.map((device) => ({ id: device.id, stratum: stratum.get(device.id) as string })),
-    { seed, canaries: count, controls: 0, minPerStratum: 1 },
-  );
-  return [...draw.canary];
+  const cells = population.map((device) => ({ id: device.id, stratum: stratum.get(device.id) as string }));
+  const fleet = countBy(cells.map((cell) => cell.stratum));
+  // One device of every stratum, where a canary that small can afford it; else in proportion, which leaves out the rarest.
+  const draws = [1, 0].map((minPerStratum) => drawStratified(cells, { seed, canaries: count, controls: 0, minPerStratum }).canary);
+  const byVerdict = (drawn: readonly string[]): number => verdictRank[representativeness(fleet, countBy(drawn.map((id) => stratum.get(id) as string))).verdict];
+  const [covering = [], proportional = []] = draws;
+  return [...(byVerdict(proportional) < byVerdict(covering) ? proportional : covering)];
+}
+
+const verdictRank = { yes: 0, warn: 1, no: 2 } as const;
+
+/** The smallest canary that represents a fleet of these strata; undefined when not even half of it does. */
+function smallestCanary(fleet: Readonly<Record<string, number>>): number | undefined {
+  const total = Object.values(fleet).reduce((sum, size) => sum + size, 0);
+  const represents = (n: number): boolean => [1, 0].some((minPerStratum) => representativeness(fleet, allocate(fleet, { n, minPerStratum })).verdict !== "no");
+  for (let n = 1; n <= total / 2; n = Math.max(n + 1, Math.ceil(n * 1.1))) {
+    if (represents(n)) {
+      return n;
+    }
+  }
+  return undefined;
 }
 
 /**
@@ -290,6 +335,13 @@ function cover(plan: Plan, report: Representativeness, canaries: readonly Device
     throw new CoalmineError(
       "rollout/not-representative",
       `the canary does not represent the fleet: ${problems.join("; ")}; enlarge the canary, declare fewer strata, or set "representativeness: warn"`,
+    );
+  }
+  if (report.verdict === "no") {
+    const enough = smallestCanary(Object.fromEntries(report.strata.map((cell) => [cell.stratum, cell.fleet])));
+    problems.push(
+      `the canary represents the fleet badly (total variation ${report.tv.toFixed(2)}, ${(100 * report.uncovered).toFixed(1)} % of the fleet uncovered): no stage will pass without a person; ` +
+        (enough === undefined ? "declare fewer strata" : `a canary of ${enough} devices would do, or declare fewer strata`),
     );
   }
   return problems;

@@ -171,7 +171,7 @@ export function selectorOf(conductor: Conductor, input: Pick<RolloutInput, "coho
 }
 
 /** Who would take part and in which stage: `rollout plan`. Changes nothing. */
-export function planRollout(conductor: Conductor, input: RolloutInput): Membership {
+export function planRollout(conductor: Conductor, input: RolloutInput, at: Instant): Membership {
   const release = releaseOf(conductor, input.release);
   const hops = new Hops(conductor.state.releases.values());
   return freeze({
@@ -182,6 +182,7 @@ export function planRollout(conductor: Conductor, input: RolloutInput): Membersh
     seed: input.seed,
     rollouts: conductor.state.rollouts.values(),
     refusal: (device) => hops.refusal(release, device),
+    at,
   });
 }
 
@@ -196,7 +197,7 @@ export function startRollout(conductor: Conductor, input: RolloutInput, at: Inst
   if (conductor.state.rollouts.has(id)) {
     throw new CoalmineError("rollout/exists", `rollout ${id} exists; choose another id`);
   }
-  const membership = planRollout(conductor, input);
+  const membership = planRollout(conductor, input, at);
   const decision: Extract<Decision, { type: "rollout-started" }> = {
     type: "rollout-started",
     rollout: id,
@@ -207,6 +208,7 @@ export function startRollout(conductor: Conductor, input: RolloutInput, at: Inst
     members: membership.members,
     ...(membership.excluded.length === 0 ? {} : { excluded: membership.excluded }),
     representative: membership.representativeness.verdict,
+    ...(membership.baseline === undefined ? {} : { baseline: membership.baseline }),
     authority: input.authority,
   };
   const unbar =

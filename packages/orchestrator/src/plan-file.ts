@@ -60,6 +60,24 @@ const share = z.union([z.string(), z.number()]).transform((value, context): numb
   return z.NEVER;
 });
 
+/** A bound in the metric's own unit: a number, a share such as 5%, or for update-duration a time, as minutes. */
+const bound = z.union([z.string(), z.number()]).transform((value, context): number => {
+  if (typeof value === "number" && Number.isFinite(value)) {
+    return value;
+  }
+  const text = String(value).trim();
+  const match = /^(-?\d+(?:\.\d+)?)\s*(%?)$/.exec(text);
+  if (match !== null) {
+    return Number(match[1]) / (match[2] === "%" ? 100 : 1);
+  }
+  try {
+    return parseDuration(text) / 60_000;
+  } catch {
+    context.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not a bound: write a number, 5% or, for update-duration, 30m` });
+    return z.NEVER;
+  }
+});
+
 /** A worsening: a share of what it was, or the metric's own unit; unlike a share it may be more than 1. */
 const worsening = z.union([z.string(), z.number()]).transform((value, context): number => {
   const match = typeof value === "string" ? /^(\d+(?:\.\d+)?)\s*%$/.exec(value.trim()) : null;
@@ -82,25 +100,43 @@ const stage = z.union([
   }),
 ]);
 
-/** Criteria by metric, with what holds when a plan names only the metric. Weights: evidence.md 3.5. */
-const metrics: Readonly<Record<string, Partial<Criterion>>> = {
-  "boot-confirmation": { min: 0.995, weight: 0.4 },
-  "crash-rate": { weight: 0.3 },
-  silence: { weight: 0.1 },
-  "battery-drain": { weight: 0.2, worse: "higher", scale: "ln", missingData: "ignore", minSample: 20 },
-  "connectivity-uptime": { weight: 0.1, worse: "lower", scale: "raw" },
-  "crash-free-devices": { min: 0.95 },
+type Field = "min" | "max" | "margin" | "worse" | "scale" | "missingData" | "critical";
+
+/** A built-in metric (R15). */
+interface BuiltIn {
+  /** What holds when a plan names only the metric. Weights: evidence.md 3.5. */
+  readonly usual: Partial<Criterion>;
+  /** Fields that mean something for it, beside `minSample`, `dryRun` and `weight`. */
+  readonly fields: readonly Field[];
+  /** Its bounds are shares, 0 to 1. */
+  readonly isShare?: true;
+}
+
+const counted = { minSample: 1 } as const;
+
+const metrics: Readonly<Record<string, BuiltIn>> = {
+  "boot-confirmation": { usual: { ...counted, min: 0.995, weight: 0.4 }, fields: ["min", "margin", "critical"], isShare: true },
+  "revert-rate": { usual: { ...counted, max: 0.005 }, fields: ["max", "margin", "critical"], isShare: true },
+  "boot-loop-rate": { usual: { ...counted, max: 0.005 }, fields: ["max", "margin", "critical"], isShare: true },
+  "crash-free-devices": { usual: { min: 0.95 }, fields: ["min", "critical"], isShare: true },
+  "crash-rate": { usual: { ...counted, weight: 0.3 }, fields: ["max", "margin", "critical"] },
+  "crash-free-sessions": { usual: { worse: "lower", scale: "raw" }, fields: ["min", "margin", "missingData"], isShare: true },
+  silence: { usual: { ...counted, weight: 0.1 }, fields: ["max", "margin", "critical"], isShare: true },
+  "connectivity-uptime": { usual: { worse: "lower", scale: "raw" }, fields: ["min", "margin", "missingData"], isShare: true },
+  "check-in-punctuality": { usual: { worse: "lower", scale: "raw" }, fields: ["min", "margin", "missingData"], isShare: true },
+  "battery-drain": { usual: { weight: 0.2, worse: "higher", scale: "ln", missingData: "ignore", minSample: 20 }, fields: ["max", "margin", "missingData"] },
+  "update-duration": { usual: { worse: "higher", scale: "raw" }, fields: ["max", "missingData"] },
 };
 
-/** Gates that count events of devices: one is enough when they are critical. */
-const stopsAtOnce: ReadonlySet<string> = new Set(["boot-confirmation", "crash-rate", "silence", "crash-free-devices"]);
+/** A number that devices report: everything may be said of it. */
+const custom: BuiltIn = { usual: {}, fields: ["min", "max", "margin", "worse", "scale", "missingData"] };
 
 /** What `gates: default` stands for. */
 const defaultGates = ["boot-confirmation", "crash-rate", "silence", "battery-drain"];
 
 const criterion = z.strictObject({
-  min: share.optional(),
-  max: share.optional(),
+  min: bound.optional(),
+  max: bound.optional(),
   margin: worsening.optional(),
   worse: z.enum(["higher", "lower"]).optional(),
   scale: z.enum(["ln", "raw"]).optional(),
@@ -217,25 +253,60 @@ export function parsePlan(text: string, source = "plan"): Plan {
 }
 
 function criterionOf(metric: string, given: z.output<typeof criterion>): Criterion {
-  const custom = metric.startsWith("metric:");
-  const known = metrics[metric] ?? (custom ? {} : undefined);
+  const isCustom = metric.startsWith("metric:") && metric.length > "metric:".length;
+  const known = Object.hasOwn(metrics, metric) ? metrics[metric] : isCustom ? custom : undefined;
+  const bad = (field: string, why: string): never => {
+    throw new CoalmineError("plan/metric", `gates.${metric}${field === "" ? "" : `.${field}`}: ${why}`);
+  };
   if (known === undefined) {
-    throw new CoalmineError(
-      "plan/metric",
-      `gates.${metric}: unknown metric; there are ${Object.keys(metrics).join(", ")}, and metric:NAME for a number that devices report`,
-    );
+    return bad("", `unknown metric; there are ${Object.keys(metrics).join(", ")}, and metric:NAME for a number that devices report`);
   }
-  if (custom && given.worse === undefined) {
-    throw new CoalmineError("plan/metric", `gates.${metric}.worse: say whether "higher" or "lower" is a regression`);
+  if (isCustom && given.worse === undefined) {
+    return bad("worse", 'say whether "higher" or "lower" is a regression');
   }
   if (metric === "boot-confirmation" && given.margin !== undefined && given.margin >= 1) {
-    throw new CoalmineError("plan/metric", `gates.${metric}.margin: is the share of failed updates to exclude, below 100%`);
+    return bad("margin", "is the share of failed updates to exclude, below 100%");
   }
-  if (given.critical && !stopsAtOnce.has(metric)) {
-    throw new CoalmineError("plan/metric", `gates.${metric}.critical: a comparison cannot stop a release at its first device; ${[...stopsAtOnce].join(", ")} can`);
+  if (given.critical && !known.fields.includes("critical")) {
+    const can = Object.keys(metrics).filter((name) => metrics[name]?.fields.includes("critical") === true);
+    return bad("critical", `a comparison cannot stop a release at its first device; ${can.join(", ")} can`);
+  }
+  if (given.missingData === "ignore" && !known.fields.includes("missingData")) {
+    return bad("missingData", "a device that says nothing counts against the release here: silence never passes by itself");
+  }
+  for (const field of ["min", "max", "margin", "worse", "scale"] as const) {
+    if (given[field] !== undefined && !known.fields.includes(field)) {
+      return bad(field, `has no meaning for this metric; it takes ${[...known.fields, "minSample", "dryRun", "weight"].join(", ")}`);
+    }
   }
   const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<Criterion>;
-  return { missingData: "fail", weight: 0.1, minSample: 5, critical: false, dryRun: false, ...known, ...said, metric };
+  const made: Criterion = { missingData: "fail", weight: 0.1, minSample: 5, critical: false, dryRun: false, ...known.usual, ...said, metric };
+  checkBounds(made, known, bad);
+  return made;
+}
+
+function checkBounds(gate: Criterion, known: BuiltIn, bad: (field: string, why: string) => never): void {
+  for (const field of ["min", "max"] as const) {
+    const value = gate[field];
+    if (value === undefined) {
+      continue;
+    }
+    if (known.isShare === true && !(value >= 0 && value <= 1)) {
+      bad(field, `${value} is not a share: write 98% or 0.98`);
+    }
+    if ((known.isShare !== true && known !== custom && value <= 0) || (gate.scale === "ln" && value <= 0)) {
+      bad(field, `${value} is not above 0`);
+    }
+  }
+  if (gate.max !== undefined && known.fields.includes("critical") && gate.max >= 1) {
+    bad("max", "must be below 100%");
+  }
+  if (gate.metric === "boot-confirmation" && (gate.min ?? 1) <= 0) {
+    bad("min", "must be above 0%");
+  }
+  if (gate.metric.startsWith("metric:") && gate[gate.worse === "higher" ? "min" : "max"] !== undefined) {
+    bad(gate.worse === "higher" ? "min" : "max", `a metric that is worse ${gate.worse === "higher" ? "higher is bounded by max" : "lower is bounded by min"}`);
+  }
 }
 
 function stageOf(entry: z.output<typeof stage>, index: number, source: string): StageSpec {

@@ -2,6 +2,7 @@
 import { Hours, type Millis, Minutes } from "@coalmine/core";
 import { expect, test } from "vitest";
 import { planFromData } from "./plan-file.ts";
+import { newHistory } from "./history.ts";
 import { assumedRates, describePower, measuredRates, type PlanSizes, planPower } from "./power.ts";
 
 const sizes = (counts: readonly number[], slowest: Millis = Hours(1)): PlanSizes => ({
@@ -52,8 +53,12 @@ test("an onset that the plan means to guard and the soak does not reach is a war
 });
 
 test("rates come from what devices reported, once they have reported for long enough", () => {
-  const device = (days: number, crashes: number) => ({ firstSeen: 0, lastSeen: Hours(24 * days), crashes, battery: crashes === 0 ? null : 80 }) as never;
+  const device = (days: number, crashes: number) =>
+    ({
+      firstSeen: 0, lastSeen: Hours(24 * days), crashes, battery: crashes === 0 ? null : 80,
+      history: { ...newHistory(), watched: Hours(24 * days), crashDays: crashes, silences: crashes },
+    }) as never;
   expect(measuredRates([device(1, 5)])).toEqual({ ...assumedRates, battery: 1 });
-  expect(measuredRates([device(100, 3), device(100, 0)])).toMatchObject({ crashes: 3 / 200, battery: 0.5 });
+  expect(measuredRates([device(100, 3), device(100, 0)])).toMatchObject({ crashes: 3 / 200, silences: 3 / 200, battery: 0.5, baseline: { deviceDays: 200, crash: 3 / 200, silence: 3 / 200 } });
   expect(measuredRates([device(1_000, 0)]).crashes).toBe(0.001);
 });

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a plan can and cannot see, said before it starts (R24, evidence.md 3.7): what its canary detects, how long a good
 // release takes, what the harm budget implies, and what its author should think again about.
-import { formatDuration, type Millis, type Plan } from "@coalmine/core";
+import { type Baseline, formatDuration, type Millis, type Plan } from "@coalmine/core";
 import { bootStagePass, devicesToPass, type GateSpec, marginAt, passNeeds, type PowerLine, powerStatement, shareAt } from "@coalmine/evidence";
-import { bootLimit, gateSpecs, stageMargins, weighedCriteria } from "./gates.ts";
+import { alphaPass, gateSpecs, stageMargins, weighedCriteria } from "./gate-specs.ts";
+import { baselineOf } from "./history.ts";
 import type { DeviceRecord } from "./inventory.ts";
 import type { Membership } from "./membership.ts";
 
@@ -17,9 +18,11 @@ export interface FleetRates {
   readonly battery: number;
   /** Standard deviation of the logarithm of battery drain between devices. */
   readonly drainSpread: number;
+  /** Fractions of devices with an event in a day, as a rollout would freeze them; undefined with too little history. */
+  readonly baseline: Baseline | undefined;
 }
 
-export const assumedRates: FleetRates = { crashes: 0.02, silences: 0.002, updateFailures: 0.002, battery: 1, drainSpread: 0.25 };
+export const assumedRates: FleetRates = { baseline: undefined, crashes: 0.02, silences: 0.002, updateFailures: 0.002, battery: 1, drainSpread: 0.25 };
 
 /** One stage, before it starts. */
 export interface StageForecast {
@@ -45,7 +48,6 @@ export interface PlanPower {
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
-const alphaPass = 0.05;
 
 /** Sizes of a plan's arms, however they are known: from a membership, or from a fleet that does not exist yet. */
 export interface PlanSizes {
@@ -65,30 +67,32 @@ export function sizesOf(membership: Membership): PlanSizes {
 }
 
 /** Rates of the devices that take part, as far as their reports tell; undefined parts of them are assumed. */
-export function measuredRates(devices: Iterable<Pick<DeviceRecord, "crashes" | "firstSeen" | "lastSeen" | "battery">>): FleetRates {
-  let days = 0;
-  let crashes = 0;
-  let batteries = 0;
-  let count = 0;
-  for (const device of devices) {
-    days += (device.lastSeen - device.firstSeen) / dayMs;
-    crashes += device.crashes;
-    batteries += device.battery === null ? 0 : 1;
-    count += 1;
-  }
-  // A rate from a few device-days is noise; one without any crash is known to be below its rule-of-three bound.
-  const known = days >= 100;
+export function measuredRates(devices: Iterable<Pick<DeviceRecord, "crashes" | "firstSeen" | "lastSeen" | "battery" | "history">>): FleetRates {
+  const all = [...devices];
+  const baseline = baselineOf(all.map((device) => device.history));
+  const days = all.reduce((sum, device) => sum + (device.lastSeen - device.firstSeen) / dayMs, 0);
+  const crashes = all.reduce((sum, device) => sum + device.crashes, 0);
+  const drains = all.flatMap((device) => device.history.usual["battery-drain"]?.[0] ?? []);
   return {
     ...assumedRates,
-    crashes: known ? Math.max(crashes, 1) / days : assumedRates.crashes,
-    battery: count === 0 ? assumedRates.battery : batteries / count,
+    baseline,
+    // One without any crash is known to be below its rule-of-three bound.
+    crashes: baseline === undefined ? assumedRates.crashes : Math.max(crashes, 1) / days,
+    silences: baseline?.silence ?? assumedRates.silences,
+    battery: all.length === 0 ? assumedRates.battery : all.filter((device) => device.battery !== null).length / all.length,
+    drainSpread: drains.length < 20 ? assumedRates.drainSpread : Math.max(0.05, spreadOf(drains.map(Math.log))),
   };
+}
+
+function spreadOf(values: readonly number[]): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 }
 
 /** The power statement of a plan for arms of these sizes. Pure: printed by `rollout plan` and `rehearse`. */
 export function planPower(plan: Plan, sizes: PlanSizes, rates: FleetRates = assumedRates): PlanPower {
   const counts = sizes.stages.map((stage) => stage.size);
-  const gates = gateSpecs(plan, weighedCriteria(plan), { sizes: counts, slowest: sizes.slowest });
+  const gates = gateSpecs(plan, weighedCriteria(plan), { sizes: counts, slowest: sizes.slowest, baseline: rates.baseline });
   const soakMin = Math.max(plan.soak.min, plan.soak.dutyCycles * sizes.slowest);
   const soakMax = Math.max(plan.soak.max, soakMin * 2);
   const margins = stageMargins(plan, counts);
@@ -97,7 +101,7 @@ export function planPower(plan: Plan, sizes: PlanSizes, rates: FleetRates = assu
     const devices = counts.slice(0, index + 1).reduce((sum, size) => sum + size, 0);
     const margin = margins[index] as number;
     const next = counts[index + 1] ?? 0;
-    const hours = index === counts.length - 1 ? soakMin / hourMs : hoursToPass(plan, gates, { devices, stage: index, soakMin, rates, name: stage.name, warnings });
+    const hours = index === counts.length - 1 ? soakMin / hourMs : hoursToPass(gates, { devices, stage: index, soakMin, rates, name: stage.name, warnings });
     if (hours !== null && hours > soakMax / hourMs) {
       warnings.push(
         `stage "${stage.name}": a good release needs about ${Math.ceil(hours)} h to show that it is one, and the longest soak is ${formatDuration(soakMax as Millis)}: ` +
@@ -108,6 +112,9 @@ export function planPower(plan: Plan, sizes: PlanSizes, rates: FleetRates = assu
     return { stage: stage.name, devices, controls: stage.controls, margin, harmedAtWorst: Math.ceil(margin * next), hours: hours === null ? null : hours + ramp };
   });
   warnings.push(...soakWarnings(plan, sizes, soakMin as Millis), ...sizeWarnings(plan, sizes));
+  if (rates.baseline === undefined && gates.some((gate) => gate.kind === "crash" || gate.kind === "silence")) {
+    warnings.push("the fleet has less than 100 device-days of history: its crash and silence rates are assumed, not measured");
+  }
   return {
     lines: canaryPower(plan, gates, sizes, soakMin, rates),
     stages,
@@ -128,8 +135,11 @@ function canaryPower(plan: Plan, gates: readonly GateSpec[], sizes: PlanSizes, s
       const share = gate.weight / total;
       const arms = { canaries: canary.size, controls: canary.controls, soakHours: Number((soakMin / hourMs).toPrecision(3)), alpha: plan.alpha };
       switch (gate.kind) {
+        case "bound":
+          return []; // how far the mean is from its bound is not known before
         case "boot":
-          return powerStatement({ ...arms, gates: [{ kind: "boot", name: gate.name, share, limit: gate.limit }] });
+        case "share":
+          return powerStatement({ ...arms, gates: [{ kind: "boot", name: gate.name, share, limit: gate.limit, ...(gate.kind === "share" ? { metric: gate.name } : {}) }] });
         case "crash":
         case "silence":
           return powerStatement({ ...arms, gates: [{ kind: gate.kind, name: gate.name, share, perDeviceDay: gate.kind === "crash" ? rates.crashes : rates.silences }] });
@@ -157,18 +167,18 @@ interface StageAsk {
 }
 
 /** Hours of soak until every gate of a good release has passed; null when one never will. */
-function hoursToPass(plan: Plan, gates: readonly GateSpec[], ask: StageAsk): number | null {
+function hoursToPass(gates: readonly GateSpec[], ask: StageAsk): number | null {
   let hours: number | null = ask.soakMin / hourMs;
   for (const gate of gates) {
-    if (gate.dryRun === true || gate.kind === "metric") {
+    if (gate.dryRun === true || gate.kind === "metric" || gate.kind === "bound") {
       continue;
     }
     const margin = marginAt(gate, ask.stage);
-    if (gate.kind === "boot") {
-      const failures = Math.round(ask.devices * Math.min(bootLimit(plan), ask.rates.updateFailures));
+    if (gate.kind === "boot" || gate.kind === "share") {
+      const failures = Math.round(ask.devices * Math.min(gate.limit, ask.rates.updateFailures));
       if (!bootStagePass(failures, ask.devices, margin, alphaPass).pass) {
         ask.warnings.push(
-          `stage "${ask.name}": ${ask.devices} devices cannot exclude a failure rate of ${percent(margin)}, ${devicesToPass(margin, alphaPass)} without one failure would: ` +
+          `stage "${ask.name}": ${ask.devices} devices cannot exclude a ${gate.kind === "boot" ? "failure rate" : gate.name} of ${percent(margin)}, ${devicesToPass(margin, alphaPass)} without one failure would: ` +
             "expect a hold; enlarge the stage, shrink the next one, or allow a larger harmBudget",
         );
         hours = null;

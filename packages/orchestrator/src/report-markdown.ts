@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { GateReading } from "@coalmine/core";
+import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
 import type { RolloutReport } from "./report.ts";
 
 const rowsMax = 200;
@@ -34,6 +35,7 @@ export function reportMarkdown(report: RolloutReport): string {
     const { canary, control } = report.crashFree;
     lines.push("", "## Crash-free", "", ...table(["arm", "devices", "crash-free devices", "device-hours", "crash-free hours"], [["canary", ...crashFreeCells(canary)], ["control", ...crashFreeCells(control)]]));
   }
+  lines.push("", "## Canary against the fleet", "", escape(coverSentence(report.representativeness)), "", ...table(coverTitles, coverRows(report.representativeness)));
   lines.push("", "## Crashes of the release", "");
   lines.push(
     ...(report.crashes.length === 0

@@ -7,6 +7,7 @@ import { setImmediate } from "node:timers/promises";
 import { type AuditLine, auditLine } from "./audit.ts";
 import type { Conductor } from "./conductor.ts";
 import { hex, readRecord, reportBytes } from "./entry.ts";
+import { type Representativeness, representativeness } from "@coalmine/evidence";
 import { crashFreeArms, type PlanEvidence, planJudge } from "./gates.ts";
 import type { DeviceRecord } from "./inventory.ts";
 import type { EventLog, StoredEntry } from "./ports.ts";
@@ -66,6 +67,8 @@ export interface RolloutReport {
   readonly stageGates: readonly StageGates[];
   /** Crash-free devices and hours of both arms (R20); null when no gate weighs evidence. */
   readonly crashFree: ReturnType<typeof crashFreeArms>;
+  /** How the canary covers the population, by the strata of the plan (R6). */
+  readonly representativeness: Representativeness;
   /** Devices that began the update, or ended it badly. */
   readonly devices: readonly ReportedDevice[];
   /** Devices that hold or held an offer and never began. */
@@ -139,12 +142,24 @@ export async function rolloutReport(conductor: Conductor, log: EventLog, id: Rol
     gates: halted !== undefined && halted.gates.length > 0 ? halted.gates : gatesNow(rollout, conductor.judge, now),
     stageGates,
     crashFree: conductor.judge === planJudge ? crashFreeArms(rollout.evidence as PlanEvidence, rollout.endedAt ?? now) : null,
+    representativeness: coverOf(rollout),
     devices: active.map((member) => describe(rollout, member, conductor.state.devices.get(member.device), said.get(member.device) ?? [])),
     offeredOnly: rollout.members.filter((member) => member.offer !== 0 && !activeSet.has(member.device)).map((member) => member.device),
     crashes: [...crashes.values()].map(({ devices, ...group }) => ({ ...group, devices: [...devices].sort() })).sort((a, b) => b.devices.length - a.devices.length || b.count - a.count),
     logs: [...logs.values()].map(({ devices, ...group }) => ({ ...group, devices: [...devices].sort() })),
     history,
   };
+}
+
+function coverOf(rollout: Rollout): Representativeness {
+  const count = (members: readonly Assignment[]): Record<string, number> => {
+    const counts: Record<string, number> = {};
+    for (const { stratum } of members) {
+      counts[stratum] = (counts[stratum] ?? 0) + 1;
+    }
+    return counts;
+  };
+  return representativeness(count(rollout.members), count(rollout.members.filter((member) => member.stage === 0)));
 }
 
 /** The gates of the newest open stage as they stand; empty before the first stage opens. Changes nothing. */

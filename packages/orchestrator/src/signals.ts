@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, type Assignment, type Instant, Seconds, type Signal } from "@coalmine/core";
 import type { Attempt, Report } from "@coalmine/protocol";
-import { abilitiesOf } from "./abilities.ts";
-import { type DeviceRecord } from "./inventory.ts";
+import type { DeviceRecord, Samples } from "./inventory.ts";
 import { hex, type ReleaseArtifact } from "./entry.ts";
 
 /**
@@ -13,10 +12,10 @@ export function signalsOf(
   device: DeviceRecord,
   member: Assignment,
   artifact: ReleaseArtifact | undefined,
-  report: Report,
-  freshness: "new" | "late",
+  heard: { readonly report: Report; readonly freshness: "new" | "late"; readonly samples: Samples },
   at: Instant,
 ): Signal[] {
+  const { report, freshness } = heard;
   const { body } = report;
   const target = artifact?.imageHash ?? "";
   const signals: Signal[] = [];
@@ -45,6 +44,7 @@ export function signalsOf(
         interval: device.interval,
         onRelease: hex(body.running.imageHash) === target,
         confirmed: body.running.confirmed,
+        boot: report.boot,
         metrics: {},
       });
       break;
@@ -57,7 +57,8 @@ export function signalsOf(
         interval: device.interval,
         onRelease: hex(body.imageHash) === target,
         confirmed: body.confirmed,
-        metrics: { ...body.metrics, ...(abilitiesOf(device).linkUptime ? { linkUptime: body.linkUptime } : {}), ...(body.battery === null ? {} : { battery: body.battery }) },
+        boot: report.boot,
+        metrics: heard.samples,
       });
       break;
     case "progress":

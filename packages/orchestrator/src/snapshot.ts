@@ -2,7 +2,7 @@
 import { CoalmineError, type DeviceId, type Rollout, type RolloutId } from "@coalmine/core";
 import { type HostState, newHostState } from "./conductor.ts";
 
-const version = 4;
+const version = 5;
 
 /** The folded state as bytes. Derived look-ups stay out. */
 export function writeSnapshot(state: HostState): Uint8Array {
@@ -15,6 +15,7 @@ export function writeSnapshot(state: HostState): Uint8Array {
     active: [...state.active.entries()],
     nextOfferBase: state.nextOfferBase,
     counters: state.counters,
+    hearing: state.hearing,
   };
   return new TextEncoder().encode(JSON.stringify(plain));
 }
@@ -30,6 +31,7 @@ export function readSnapshot(bytes: Uint8Array): HostState {
     active: [DeviceId, RolloutId][];
     nextOfferBase: number;
     counters: HostState["counters"];
+    hearing: HostState["hearing"];
   };
   if (plain.version !== version) {
     throw new CoalmineError("store/snapshot", `snapshot version ${plain.version} is not ${version}`);
@@ -52,5 +54,6 @@ export function readSnapshot(bytes: Uint8Array): HostState {
   }
   state.nextOfferBase = plain.nextOfferBase;
   Object.assign(state.counters, plain.counters);
+  Object.assign(state.hearing, plain.hearing);
   return state;
 }
