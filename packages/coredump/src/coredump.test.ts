@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { backtrace } from "./backtrace.ts";
-import { buildDump, buildElf, buildLog, buildPartition, FRAME, REGISTERS, STACK, stackData, THREAD, threadStructure } from "./build-dump.ts";
+import { buildDump, buildElf, buildLog, buildPartition, FRAME, REGISTERS, STACK, stackData, THREAD, threadStructure } from "./testing/index.ts";
 import { type Coredump, crc32, decodeCoredump, isAfterCall, locate, readSymbols, reasonName, signature, type SymbolTable, symbolTable } from "./index.ts";
 
 function decoded(bytes: Uint8Array): Coredump {

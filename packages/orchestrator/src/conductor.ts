@@ -432,6 +432,7 @@ export class Conductor {
       case "release-barred":
       case "release-unbarred":
       case "restarted":
+      case "symbols-added":
         this.#foldChange(record, at);
         break;
       default:
@@ -524,9 +525,17 @@ export class Conductor {
           migration: change.migration ?? false,
           from: change.from ?? [],
           hop: change.hop ?? null,
+          symbols: {},
           barred: null,
         });
         break;
+      case "symbols-added": {
+        const release = state.releases.get(change.release);
+        if (release !== undefined) {
+          release.symbols[change.buildId] = { digest: change.digest, size: change.size };
+        }
+        break;
+      }
       case "release-barred":
       case "release-unbarred": {
         const release = state.releases.get(change.release);

@@ -43,6 +43,15 @@ export type Change =
   /** Barred: never offered again by itself (R36). Lifted only by name and reason. */
   | { readonly type: "release-barred"; readonly release: ReleaseId; readonly authority: Authority }
   | { readonly type: "release-unbarred"; readonly release: ReleaseId; readonly authority: Authority }
+  /** The ELF of a build, as an artifact: names for the addresses of its crashes (R56). */
+  | {
+      readonly type: "symbols-added";
+      readonly release: ReleaseId;
+      readonly buildId: string;
+      readonly digest: Digest;
+      readonly size: number;
+      readonly authority: Authority;
+    }
   /** The orchestrator runs again, with rollouts under way. Nobody listened since `heardUntil`: that is no silence of the devices. */
   | { readonly type: "restarted"; readonly heardUntil: Instant; readonly authority: Authority };
 

@@ -21,6 +21,7 @@ import {
 import type { DeviceRecord } from "./inventory.ts";
 import type { ArtifactStore, Clock, Door, EventLog, Link, ProxyHost, Standing } from "./ports.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
+import { type AddedSymbols, addSymbols, inspectSymbols, type SymbolsInput } from "./crash/symbols.ts";
 
 export interface HostOptions {
   readonly log: EventLog;
@@ -168,6 +169,14 @@ export class Host implements ProxyHost {
     inspectRelease(this.conductor, { ...input, artifacts: input.artifacts }, this.#options.keys);
     await this.#carryOut(createRelease(this.conductor, input, artifacts, this.#options.clock.now()));
     return releaseOf(this.conductor, input.id);
+  }
+
+  /** Keeps the ELF of a build of a release; names for the addresses of its crashes. Throws `symbols/...` for what is no ELF with symbols. */
+  async addSymbols(input: SymbolsInput): Promise<AddedSymbols> {
+    const inspected = inspectSymbols(this.conductor, input);
+    const digest = await this.#options.artifacts.put(input.bytes);
+    await this.#carryOut(addSymbols(this.conductor, input, { ...inspected, digest }, this.#options.clock.now()));
+    return { ...inspected, digest };
   }
 
   planRollout(input: RolloutInput): Membership {

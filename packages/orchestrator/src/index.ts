@@ -2,6 +2,7 @@
 export * from "./abilities.ts";
 export * from "./audit.ts";
 export * from "./conductor.ts";
+export * from "./crash/index.ts";
 export * from "./declaration.ts";
 export type * from "./dispatch.ts";
 export * from "./entry.ts";

@@ -3,6 +3,7 @@ import {
   type Baseline,
   CoalmineError,
   type DeviceId,
+  type Digest,
   fits,
   type Instant,
   isActive,
@@ -37,6 +38,8 @@ export interface ReleaseRecord {
   readonly from: readonly VersionRange[];
   /** Version that devices outside `from` go through first. */
   readonly hop: string | null;
+  /** ELF files by build id, as artifacts: names for the addresses of crashes. */
+  readonly symbols: Record<string, { readonly digest: Digest; readonly size: number }>;
   /** Why it is barred; null when it may be offered. */
   barred: string | null;
 }

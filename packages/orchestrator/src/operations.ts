@@ -31,7 +31,8 @@ export interface ArtifactInput {
   readonly format?: "mcuboot" | "swu" | undefined;
 }
 
-function checkAuthority(authority: Authority, what: string): void {
+/** Throws `audit/...` unless it says who asks, in a reasonable length. */
+export function checkAuthority(authority: Authority, what: string): void {
   if (authority.by.trim() === "" || authority.by.length > 64) {
     throw new CoalmineError("audit/who", `${what} needs the name of the person or job that asks for it (1 to 64 characters)`);
   }

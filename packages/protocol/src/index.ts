@@ -4,7 +4,7 @@ export type * from "./command.ts";
 export type * from "./block.ts";
 export type * from "./decoded.ts";
 export { isAttributeValue, isFactName, limits } from "./limits.ts";
-export { decodeReport, encodeReport } from "./codec/report.ts";
+export { decodeReport, encodeReport, peekReportKind } from "./codec/report.ts";
 export { decodeCommand, encodeCommand } from "./codec/command.ts";
 export { decodeBlockAnswer, decodeBlockRequest, encodeBlockAnswer, encodeBlockRequest } from "./codec/block.ts";
 export { describeCommand, describeReport } from "./describe.ts";

@@ -38,6 +38,16 @@ export function decodeReport(bytes: Uint8Array): Decoded<Report> {
   return reader.finish(body === undefined ? undefined : { boot, sequence, uptime_s, body });
 }
 
+const kindNames = new Map<number, ReportBody["kind"]>(
+  (["hello", "heartbeat", "progress", "deferred", "result", "crash", "log"] as const).map((kind) => [kinds[kind], kind]),
+);
+
+/** The kind of a report by its first bytes alone, for whoever looks for one kind among many. Says nothing of the rest. */
+export function peekReportKind(bytes: Uint8Array): ReportBody["kind"] | undefined {
+  const begins = bytes[0] === (0xa0 | PAIRS) && bytes[1] === envelope.version && bytes[2] === limits.version && bytes[3] === envelope.kind;
+  return begins ? kindNames.get(bytes[4] ?? 0) : undefined;
+}
+
 function writeBody(body: ReportBody): void {
   switch (body.kind) {
     case "hello":

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds coredumps and ELF files byte by byte, for tests.
 
-import { crc32 } from "./crc32.ts";
+import { crc32 } from "../crc32.ts";
 
 function u16(n: number): number[] {
   return [n & 0xff, (n >> 8) & 0xff];

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ELF of a build, kept so that its crashes have names.
+import { type Authority, CoalmineError, type Digest, type Instant, type ReleaseId } from "@coalmine/core";
+import { readSymbols, type SymbolTable } from "@coalmine/coredump";
+import type { Conductor, Outcome } from "../conductor.ts";
+import { checkAuthority, releaseOf } from "../operations.ts";
+
+/** Largest ELF taken in, in bytes. */
+export const symbolsBytesMax = 32 * 1024 * 1024;
+
+export interface SymbolsInput {
+  readonly release: string;
+  /** The ELF file, with its symbol table. */
+  readonly bytes: Uint8Array;
+  /** Build id that devices report, in hex; else the GNU build id of the file. */
+  readonly buildId?: string | undefined;
+  readonly authority: Authority;
+}
+
+export interface AddedSymbols {
+  readonly buildId: string;
+  readonly digest: Digest;
+  readonly size: number;
+  /** Functions and objects with a name. */
+  readonly symbols: number;
+}
+
+/** Names for the addresses of one build. */
+export type CrashSymbols = SymbolTable;
+
+/** Reads an ELF; undefined when it has no symbols. */
+export function loadSymbols(elf: Uint8Array): CrashSymbols | undefined {
+  const table = readSymbols(elf);
+  return table.kind === "symbols" ? table : undefined;
+}
+
+const hexBytes = /^(?:[0-9a-f]{2}){4,32}$/;
+
+/** Checks a file of symbols. Throws `symbols/...` saying what is wrong and what to try. */
+export function inspectSymbols(conductor: Conductor, input: SymbolsInput): Omit<AddedSymbols, "digest"> {
+  checkAuthority(input.authority, "adding symbols");
+  releaseOf(conductor, input.release);
+  if (input.bytes.length > symbolsBytesMax) {
+    throw new CoalmineError("symbols/size", `the ELF of ${input.bytes.length} bytes is larger than ${symbolsBytesMax}; keep the symbol table and strip debug sections (objcopy --strip-debug)`);
+  }
+  const table = readSymbols(input.bytes);
+  if (table.kind === "broken") {
+    throw new CoalmineError("symbols/elf", `not an ELF with symbols: ${table.detail}; give the zephyr.elf of the build, unstripped`);
+  }
+  const buildId = (input.buildId ?? table.buildId ?? "").toLowerCase();
+  if (!hexBytes.test(buildId)) {
+    throw new CoalmineError(
+      "symbols/build",
+      input.buildId === undefined ? "the ELF has no GNU build id: name the build id that its devices report" : `build id ${JSON.stringify(input.buildId)} is not 4 to 32 bytes in hex`,
+    );
+  }
+  return { buildId, size: input.bytes.length, symbols: table.symbols.length };
+}
+
+export function addSymbols(conductor: Conductor, input: SymbolsInput, added: AddedSymbols, at: Instant): Outcome {
+  const { buildId, digest, size } = added;
+  return conductor.change({ type: "symbols-added", release: input.release as ReleaseId, buildId, digest, size, authority: input.authority }, at);
+}
