@@ -111,6 +111,15 @@ export class Client {
     return text;
   }
 
+  /** The body as it is. */
+  async bytes(path: string): Promise<Uint8Array> {
+    const response = await this.#fetch("GET", path, { accept: "application/octet-stream" });
+    if (!response.ok) {
+      throw troubleOf(response.status, await response.text());
+    }
+    return new Uint8Array(await response.arrayBuffer());
+  }
+
   /** Every item of a list that comes in pages. */
   async pages<T>(path: string, key: string, most: number): Promise<{ readonly items: T[]; readonly total: number; readonly more: boolean }> {
     const items: T[] = [];

@@ -9,7 +9,7 @@ import { AcceleratedClock, type LiveFleet, liveFleet, type LiveStats } from "@co
 import type { PublicKey } from "@coalmine/mcuboot";
 import { embeddedLink, startBroker, unlimited as unlimitedMqtt } from "@coalmine/mqtt";
 import { type ArtifactStore, AuditFeed, type AuditRecord, planJudge, type EventLog, Host, type Outcome, readRecord, type ReleaseInput, type RolloutReport, type RolloutSummary, rolloutReport, summarise } from "@coalmine/orchestrator";
-import { openArtifactStore, openEventLog } from "@coalmine/store";
+import { CrashIndex, openArtifactStore, openEventLog } from "@coalmine/store";
 import { draw, type LinkConditions, Network } from "@coalmine/world";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -110,6 +110,7 @@ export class LiveSite {
   readonly artifacts: ArtifactStore;
   /** Tells of audit lines as they become durable. */
   readonly feed: AuditFeed;
+  readonly crashes: CrashIndex;
   readonly clock: AcceleratedClock;
   readonly live: LiveFleet<Device>;
   readonly door: DeviceDoor;
@@ -120,11 +121,12 @@ export class LiveSite {
   #ending = false;
   #closed: Promise<void> | undefined;
 
-  private constructor(parts: { host: Host; log: EventLog; artifacts: ArtifactStore; feed: AuditFeed; clock: AcceleratedClock; live: LiveFleet<Device>; door: DeviceDoor; startedAt: Instant }) {
+  private constructor(parts: { host: Host; log: EventLog; artifacts: ArtifactStore; feed: AuditFeed; crashes: CrashIndex; clock: AcceleratedClock; live: LiveFleet<Device>; door: DeviceDoor; startedAt: Instant }) {
     this.host = parts.host;
     this.log = parts.log;
     this.artifacts = parts.artifacts;
     this.feed = parts.feed;
+    this.crashes = parts.crashes;
     this.clock = parts.clock;
     this.live = parts.live;
     this.door = parts.door;
@@ -138,6 +140,7 @@ export class LiveSite {
     const log = openEventLog(join(options.folder, "log.sqlite"));
     const artifacts = openArtifactStore(join(options.folder, "artifacts"));
     const feed = new AuditFeed();
+    const crashes = new CrashIndex(join(options.folder, "crashes.sqlite"), { log, artifacts, ...(options.warn === undefined ? {} : { warn: options.warn }) });
     const { decided } = options;
     const host = Host.open({
       log,
@@ -148,6 +151,7 @@ export class LiveSite {
       ...(options.warn === undefined ? {} : { warn: options.warn }),
       watch: (outcome, first) => {
         feed.note(outcome, first);
+        crashes.note(outcome, first);
         if (decided !== undefined) {
           tell(outcome, decided);
         }
@@ -168,7 +172,7 @@ export class LiveSite {
       loss: options.loss ?? 0,
       polls: (device) => device.description.connectivity.sleepy,
     });
-    return new LiveSite({ host, log, artifacts, feed, clock, live, door, startedAt: options.epoch });
+    return new LiveSite({ host, log, artifacts, feed, crashes, clock, live, door, startedAt: options.epoch });
   }
 
   /** Resolves when `look` holds; looked at after every tick. Rejects when the store failed or the patience, in device time, is over. */
@@ -281,6 +285,7 @@ export class LiveSite {
     this.#ending = true;
     await this.#ticking;
     await this.live.close();
+    await this.crashes.close();
     await this.host.close();
     await this.door.close();
   }

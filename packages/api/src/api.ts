@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError } from "@coalmine/core";
-import type { AuditFeed, ArtifactStore, Clock, EventLog, Host } from "@coalmine/orchestrator";
+import type { AuditFeed, ArtifactStore, Clock, CrashCatalogue, EventLog, Host } from "@coalmine/orchestrator";
 import swagger from "@fastify/swagger";
 import { fastify, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, type ZodTypeProvider } from "fastify-type-provider-zod";
@@ -12,6 +12,7 @@ import { type Pages, pageRoutes } from "./pages.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { cohortRoutes } from "./routes/cohorts.ts";
+import { crashRoutes } from "./routes/crashes.ts";
 import { deviceRoutes } from "./routes/devices.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { fleetRoutes } from "./routes/fleet.ts";
@@ -29,6 +30,8 @@ export interface ApiOptions {
   readonly clock: Clock;
   /** Tells of audit lines as they become durable; without one `/events` is not served. */
   readonly feed?: AuditFeed | undefined;
+  /** What is known of crashes; without it `/crashes` is not served. */
+  readonly crashes?: CrashCatalogue | undefined;
   /** The dashboard's files; without them only the API is served. */
   readonly pages?: Pages | undefined;
   /** Bearer token that every request but `/healthz` and the page's own files must carry, if not the cookie of a session. */
@@ -94,15 +97,15 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
     openapi: {
       openapi: "3.1.0",
       info: { title: "coalmine", version: "1", description: "Canary OTA for Zephyr/MCUboot fleets. Times are ISO 8601; errors are {error: {code, message}}." },
-      tags: ["devices", "cohorts", "artifacts", "releases", "rollouts", "audit", "fleet", "system"].map((name) => ({ name })),
+      tags: ["devices", "cohorts", "artifacts", "releases", "rollouts", "crashes", "audit", "fleet", "system"].map((name) => ({ name })),
       ...(options.token === undefined ? {} : { components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } }, security: [{ token: [] }] }),
     },
     transform: jsonSchemaTransform,
   });
-  const context: ApiContext = { host, log: options.log, artifacts: options.artifacts, clock: options.clock, feed: options.feed, verify: options.verify };
+  const context: ApiContext = { host, log: options.log, artifacts: options.artifacts, clock: options.clock, feed: options.feed, verify: options.verify, crashes: options.crashes };
   app.register(async (scope) => {
     const routes = scope.withTypeProvider<ZodTypeProvider>();
-    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes]) {
+    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, crashRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes]) {
       add(routes, context);
     }
     sessionRoutes(routes, { sessions, token: options.token });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ArtifactStore, AuditFeed, Clock, EventLog, Host } from "@coalmine/orchestrator";
+import type { ArtifactStore, AuditFeed, Clock, CrashCatalogue, EventLog, Host } from "@coalmine/orchestrator";
 import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { z } from "zod";
@@ -13,6 +13,8 @@ export interface ApiContext {
   readonly clock: Clock;
   /** Tells of audit lines as they become durable; without one `/events` is not served. */
   readonly feed?: AuditFeed | undefined;
+  /** What is known of crashes; without it `/crashes` is not served. */
+  readonly crashes?: CrashCatalogue | undefined;
   /** Verifies the log's hash chain; by default in this thread. */
   readonly verify?: (() => Promise<LogVerification>) | undefined;
 }

@@ -48,8 +48,8 @@ export function releaseOn(state: HostState, device: DeviceRecord): string | null
 }
 
 export function presentRelease(release: ReleaseRecord) {
-  const { id, version, artifacts, notes, storage, migration, from, hop, barred } = release;
-  return { id, version, artifacts, notes, storage, migration, from, hop, barred };
+  const { id, version, artifacts, notes, storage, migration, from, hop, symbols, barred } = release;
+  return { id, version, artifacts, notes, storage, migration, from, hop, symbols: Object.entries(symbols).map(([buildId, { size }]) => ({ buildId, size })), barred };
 }
 
 export function presentRollout(rollout: Rollout): RolloutSummary & { revision: number; startedAt: string; endedAt: string | null; seed: number } {

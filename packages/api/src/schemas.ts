@@ -171,6 +171,7 @@ export const release = z.object({
   migration: z.boolean(),
   from: z.array(z.object({ min: z.string().optional(), max: z.string().optional() })).describe("versions it may be installed over; empty means any"),
   hop: z.string().nullable(),
+  symbols: z.array(z.object({ buildId: z.string(), size: z.number() })).describe("builds whose ELF is kept"),
   barred: z.string().nullable(),
 });
 export const releaseList = z.object({ releases: z.array(release) });

@@ -48,6 +48,7 @@ export class CrashIndex {
   #behind: boolean;
   #working: Promise<void> | undefined;
   #closed = false;
+  #ended: Promise<void> | undefined;
 
   /**
    * Opens the index in a file, or in memory with `:memory:`, and begins to catch up with the log.
@@ -98,7 +99,13 @@ export class CrashIndex {
     }
   }
 
-  async close(): Promise<void> {
+  /** Stops where it is: what is not taken in by now is at the next start. May be called twice. */
+  close(): Promise<void> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  async #end(): Promise<void> {
     this.#closed = true;
     await this.settled();
     this.#database.close();

@@ -19,6 +19,7 @@ export const groups: readonly CommandGroup[] = [
   { names: ["cohort"], load: () => import("./cohort.ts") },
   { names: ["release"], load: () => import("./release.ts") },
   { names: ["rollout"], load: () => import("./rollout.ts") },
+  { names: ["crash"], load: () => import("./crash.ts") },
   { names: ["audit"], load: () => import("./audit.ts") },
   { names: ["rehearse"], load: () => import("./rehearse.ts") },
   { names: ["sim"], load: () => import("./sim.ts") },

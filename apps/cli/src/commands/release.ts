@@ -37,6 +37,12 @@ export function register(program: Command): void {
     clientOptions(release.command("preflight").description("which devices can install it, which cannot and why; ends with 1 when none can").argument("<id>")).action(preflight),
     "coalmine release preflight 1.2.0",
   );
+  example(
+    authorityOptions(clientOptions(release.command("symbols").description("keep the ELF of a build with its release: crashes get the names of functions").argument("<id>").argument("<elf>", "zephyr.elf, unstripped")), { reason: "optional" })
+      .option("--build <id>", "build id that devices report, in hex; else the GNU build id of the file")
+      .action(symbols),
+    "coalmine release symbols 1.2.0 build/zephyr/zephyr.elf",
+  );
 }
 
 function gatherArtifacts(text: string, earlier: readonly Offered[] | undefined): readonly Offered[] {
@@ -120,4 +126,12 @@ async function preflight(id: string, flags: ClientFlags): Promise<void> {
   const { preflightText } = await import("../release-view.ts");
   output(flags).result(shown, () => preflightText(result));
   process.exitCode = result.installable + result.risky > 0 ? exitCodes.done : exitCodes.failed;
+}
+
+async function symbols(id: string, elf: string, flags: ClientFlags & AuthorityFlags & { readonly build?: string }): Promise<void> {
+  const { readBytes } = await import("../files.ts");
+  const query = new URLSearchParams({ ...authorityOf(flags), ...(flags.build === undefined ? {} : { build: flags.build }) });
+  const bytes = readBytes(elf, { what: "ELF", bytesMax: 32 * 1024 * 1024 });
+  const added = await clientOf(flags).put<{ release: string; buildId: string; symbols: number }>(`${path`/releases/${id}/symbols`}?${query}`, bytes);
+  output(flags).result(added, () => `release ${added.release}: ${added.symbols} symbols of build ${added.buildId}`);
 }

@@ -5,8 +5,8 @@ import { coapLink } from "@coalmine/coap";
 import { type Instant, instant } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import { brokerLink, embeddedLink, secretAuth, startBroker } from "@coalmine/mqtt";
-import { AuditFeed, type EventLog, Host, planJudge } from "@coalmine/orchestrator";
-import { openArtifactStore, openEventLog } from "@coalmine/store";
+import { AuditFeed, type EventLog, Host, type HostOptions, planJudge } from "@coalmine/orchestrator";
+import { CrashIndex, openArtifactStore, openEventLog } from "@coalmine/store";
 import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -74,9 +74,14 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
   const artifacts = openArtifactStore(join(settings.data, "artifacts"));
   const clock = openClock(settings.data, { speed: settings.speed, notBefore: newest(log) });
   const feed = new AuditFeed();
-  const host = Host.open({ log, artifacts, clock, judge: planJudge, keys, warn: events.warn, watch: feed.note });
+  // Opened before the host, which appends: what the log holds now is durable.
+  const crashes = new CrashIndex(join(settings.data, "crashes.sqlite"), { log, artifacts, warn: events.warn });
+  closing.push(() => crashes.close());
+  const host = Host.open({ log, artifacts, clock, judge: planJudge, keys, warn: events.warn, watch: both(feed.note, crashes.note) });
   hostOpen = true;
   closing.push(() => host.close());
+  // Before the host closes the log, which it reads.
+  closing.push(() => crashes.close());
   if (keys.length === 0) {
     events.warn("no trusted key: releases are refused until one is given with --key PUBLIC.pem");
   }
@@ -95,6 +100,7 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
     artifacts,
     clock,
     feed,
+    crashes: crashes.catalogue,
     verify: logVerifier(join(settings.data, logName)),
     pages: dashboardPages(events.note ?? (() => undefined)),
     token: settings.token,
@@ -107,6 +113,14 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
   const stopTicking = tick(host, Math.max(tickMsMin, tickMs / settings.speed), events);
   closing.push(stopTicking);
   return { http, mqtt, coap, ddi: ddi?.url };
+}
+
+function both(...watchers: readonly NonNullable<HostOptions["watch"]>[]): NonNullable<HostOptions["watch"]> {
+  return (outcome, first) => {
+    for (const watch of watchers) {
+      watch(outcome, first);
+    }
+  };
 }
 
 async function openMqtt(settings: ServeSettings, secrets: DeviceSecrets | undefined, host: Host, events: ServeEvents, closing: (() => Promise<void>)[]): Promise<string> {

@@ -16,7 +16,7 @@ export function artifactRoutes(app: ZodApp, { host, artifacts }: ApiContext): vo
   const usedBy = (): Map<string, string[]> => {
     const used = new Map<string, string[]>();
     for (const release of state.releases.values()) {
-      for (const { digest } of release.artifacts) {
+      for (const { digest } of [...release.artifacts, ...Object.values(release.symbols)]) {
         used.set(digest, [...(used.get(digest) ?? []), release.id]);
       }
     }
