@@ -38,8 +38,8 @@ interface Site {
   readonly log: EventLog;
   readonly artifacts: ArtifactStore;
   readonly index: CrashIndex;
-  tell(device: string, body: ReportBody): void;
-  write(entry: LogEntry): void;
+  readonly tell: (device: string, body: ReportBody) => void;
+  readonly write: (entry: LogEntry) => void;
 }
 
 const crash = (buildId = build): ReportBody => ({ kind: "crash", buildId, imageHash: image, reason: "precise bus fault", pc, lr, uptime_s: 60 });

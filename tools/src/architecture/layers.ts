@@ -31,6 +31,8 @@ const byPackage: Readonly<Record<string, readonly string[]>> = {
   boards: ["coredump"],
   // The simulated devices speak CoAP by the device client that belongs to the server.
   live: [...simulator, "coap"],
+  // Tests of the index of crashes build dumps.
+  store: ["coredump"],
   // The site is where host and fleet meet, so it sets up the host's evidence too.
   site: [...simulator, "evidence"],
 };

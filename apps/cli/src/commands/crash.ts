@@ -67,7 +67,7 @@ export function register(program: Command): void {
 
 async function list(flags: ListFlags): Promise<void> {
   const query = new URLSearchParams({ ...(flags.release === undefined ? {} : { release: flags.release }), ...(flags.rollout === undefined ? {} : { rollout: flags.rollout }) });
-  const found = await clientOf(flags).get<{ issues: readonly Issue[]; totals: Readonly<Record<string, number>> }>(`/crashes?${query}`);
+  const found = await clientOf(flags).get<{ issues: readonly Issue[]; totals: Readonly<Record<string, number>> }>(`/crashes?${query.toString()}`);
   const shown = found.issues.slice(0, flags.limit);
   output(flags).result({ ...found, issues: shown }, () =>
     shown.length === 0

@@ -132,6 +132,6 @@ async function symbols(id: string, elf: string, flags: ClientFlags & AuthorityFl
   const { readBytes } = await import("../files.ts");
   const query = new URLSearchParams({ ...authorityOf(flags), ...(flags.build === undefined ? {} : { build: flags.build }) });
   const bytes = readBytes(elf, { what: "ELF", bytesMax: 32 * 1024 * 1024 });
-  const added = await clientOf(flags).put<{ release: string; buildId: string; symbols: number }>(`${path`/releases/${id}/symbols`}?${query}`, bytes);
+  const added = await clientOf(flags).put<{ release: string; buildId: string; symbols: number }>(`${path`/releases/${id}/symbols`}?${query.toString()}`, bytes);
   output(flags).result(added, () => `release ${added.release}: ${added.symbols} symbols of build ${added.buildId}`);
 }
