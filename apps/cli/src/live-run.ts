@@ -72,7 +72,7 @@ const lagMax = 3_000;
 const pauseMax = 40;
 
 /** CoAP: real seconds at least before a notification is sent again. */
-const notifyAgain_s = 0.05;
+const notifyAgain_s = 0.02;
 
 const itself = (reason: string) => ({ by: "coalmine", reason });
 

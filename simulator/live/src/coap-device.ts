@@ -28,7 +28,8 @@ export interface CoapOwner<B> {
 
 /** A block request that is being fetched, in pieces of 1,024 bytes. */
 export interface Fetch extends Flight {
-  readonly request: BlockRequest;
+  /** As asked last: the number in it is what the board waits for. */
+  request: BlockRequest;
   readonly parts: Uint8Array[];
   /** Number of the next piece. */
   num: number;
@@ -80,6 +81,15 @@ export class CoapDevice<B> {
     for (const item of this.connection.outbox ?? []) {
       item.packetId = 0;
     }
+  }
+
+  /** A board that asks again for what is being fetched already gets that, under its new number: nothing is fetched twice. */
+  isFetching(request: BlockRequest): boolean {
+    const same = this.fetches.find((fetch) => fetch.request.offset === request.offset && fetch.request.length === request.length && Buffer.compare(fetch.request.digest, request.digest) === 0);
+    if (same !== undefined) {
+      same.request = request;
+    }
+    return same !== undefined;
   }
 
   /** Sends the next request. */

@@ -35,8 +35,9 @@ export interface CoapSessionOptions<B> {
   readonly now: () => number;
 }
 
-/** Real milliseconds between two looks at what is due. */
-const lookEvery = 5;
+/** Real milliseconds between two looks at what is due; a retransmission at high speed has a look of its own. */
+const lookEvery = 10;
+const lookSoon = 1;
 
 /** Real milliseconds after which nothing waits for an answer any more: the system itself dropped a datagram. */
 const patience = 2_000;
@@ -86,7 +87,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
   }
 
   start(): void {
-    this.#looker = setInterval(() => this.#look(), lookEvery);
+    this.#looker = setTimeout(() => this.#look(), lookEvery);
     for (const device of this.#devices) {
       this.#enqueue(device);
     }
@@ -121,6 +122,9 @@ export class CoapSessions<B> implements CoapOwner<B> {
       return;
     }
     const device = this.#devices[connection.index] as CoapDevice<B>;
+    if (device.isFetching(request)) {
+      return;
+    }
     const fetch = fetchOf(request, this.#options.now());
     device.fetches.push(fetch);
     if (device.fetches.length > fetchesMax) {
@@ -136,7 +140,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
 
   async close(): Promise<void> {
     this.#closing = true;
-    clearInterval(this.#looker);
+    clearTimeout(this.#looker);
     for (const device of this.#devices) {
       device.client.reset();
     }
@@ -286,6 +290,9 @@ export class CoapSessions<B> implements CoapOwner<B> {
 
   /** Sends again what is due, and lets those try again that waited. */
   #look(): void {
+    if (this.#closing) {
+      return;
+    }
     for (const device of this.#active) {
       const before = device.client.retransmitted;
       device.client.run();
@@ -298,6 +305,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
       this.#enqueue(device);
     }
     this.#fill();
+    this.#looker = setTimeout(() => this.#look(), this.#grounded.size > 0 ? lookSoon : lookEvery);
   }
 
   // Clients
