@@ -25,7 +25,7 @@ export async function connectSmp(url: string, options: SmpClientOptions = {}): P
   return new SmpClient(await openSmp(url), options);
 }
 
-function readAddress(text: string): SmpAddress {
+export function readAddress(text: string): SmpAddress {
   const url = URL.parse(text);
   if (url === null) {
     throw bad(text, "it is not a URL");

@@ -4,6 +4,8 @@ export { decodeBody, encodeBody } from "./cbor.ts";
 export type { RequestOptions, SmpAnswer, SmpClientCounts, SmpClientOptions, SmpRequest } from "./client.ts";
 export { SmpClient } from "./client.ts";
 export { connectSmp, openSmp } from "./address.ts";
+export { parseSmpBoards, type SmpBoard, type SmpBoards } from "./boards-file.ts";
+export { type SmpLink, smpLink, type SmpLinkOptions } from "./link.ts";
 export type { SmpFrame, SmpHeader, SmpOp, SmpVersion } from "./frame.ts";
 export { Group, ImageCommand, Op, OsCommand, SMP_HEADER_BYTES, SettingsCommand, StatisticsCommand, decodeFrame, encodeFrame } from "./frame.ts";
 export type { ConfirmOutcome, ImageState, StateOutcome } from "./image.ts";

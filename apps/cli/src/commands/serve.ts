@@ -19,6 +19,7 @@ export function register(program: Command): void {
       .option("--coap <host:port>", "CoAP for devices (UDP); not served without this")
       .option("--ddi <host:port>", "hawkBit's DDI for stock SWUpdate, RAUC and Zephyr clients; not served without this")
       .option("--ddi-config <file>", "YAML: poll, tenant, url, gatewayTokens, and what devices by id do not say themselves")
+      .option("--smp <file>", "YAML: boards to look after over SMP (mcumgr), each with id, smp, board, partitionMap, mode, slotSize")
       .option("--broker <url>", "use this MQTT broker instead of the embedded one: mqtt://user:secret@host:1883")
       .option("--store <url>", "another store than the data folder; not in this version")
       .option("--key <file>", "public key (PEM) whose signature releases must carry (repeatable)", gather)
@@ -29,6 +30,7 @@ export function register(program: Command): void {
       .action(run),
     "coalmine serve --data ./data --key release.pub.pem",
     "coalmine serve --coap 0.0.0.0:5683 --device-secrets devices.secrets --seal-key seal.key --token \"$TOKEN\"",
+    "coalmine serve --ddi 127.0.0.1:8081 --ddi-config ddi.yaml --smp boards.yaml",
     "coalmine serve --broker mqtt://127.0.0.1:1884 --http 127.0.0.1:0",
   );
 }

@@ -19,6 +19,7 @@ import { openClock } from "./clock.ts";
 import { openDdi } from "./ddi.ts";
 import { type DeviceSecrets, readDeviceSecrets, readSealKey } from "./device-secrets.ts";
 import type { ServeSettings } from "./settings.ts";
+import { openSmpBoards } from "./smp.ts";
 import { logVerifier } from "./verify.ts";
 
 export interface ServeEvents {
@@ -92,6 +93,9 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
   const ddi = settings.ddi === undefined ? undefined : await openDdi(settings.ddi, { host, clock, speed: settings.speed, secrets: secrets?.hashes, warn: events.warn });
   if (ddi !== undefined) {
     host.attach(ddi);
+  }
+  if (settings.smp !== undefined) {
+    host.attach(openSmpBoards(settings.smp, { host, clock, speed: settings.speed, warn: events.warn }));
   }
   await host.resume();
 

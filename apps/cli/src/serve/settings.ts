@@ -17,6 +17,7 @@ export interface ServeFlags {
   readonly coap?: string;
   readonly ddi?: string;
   readonly ddiConfig?: string;
+  readonly smp?: string;
   readonly broker?: string;
   readonly store?: string;
   readonly key?: readonly string[];
@@ -42,6 +43,8 @@ export interface ServeSettings {
   readonly speed: number;
   /** Undefined when DDI is not served. */
   readonly ddi: DdiSettings | undefined;
+  /** File of the boards that are reached by SMP. */
+  readonly smp: string | undefined;
 }
 
 const address = z.string().min(1).max(300);
@@ -53,6 +56,7 @@ const configShape = z.strictObject({
   coap: address.optional(),
   ddi: address.optional(),
   ddiConfig: z.string().min(1).optional(),
+  smp: z.string().min(1).optional(),
   broker: z.string().min(1).optional(),
   store: z.string().min(1).optional(),
   keys: z.array(z.string().min(1)).max(16).optional(),
@@ -99,6 +103,7 @@ export function serveSettings(flags: ServeFlags, environment: Readonly<Record<st
     sealKey: pick(flags.sealKey, "COALMINE_SEAL_KEY", config.sealKey),
     speed: flags.speed ?? speedOf(environment["COALMINE_SPEED"]) ?? config.speed ?? 1,
     ddi: ddi === undefined ? undefined : { address: listenAddress(ddi, "--ddi"), config: pick(flags.ddiConfig, "COALMINE_DDI_CONFIG", config.ddiConfig) },
+    smp: pick(flags.smp, "COALMINE_SMP", config.smp),
   };
   refuseOpenDoors(settings);
   return settings;
@@ -115,6 +120,7 @@ function readConfig(file: string): Config {
     ...(config.deviceSecrets === undefined ? {} : { deviceSecrets: near(config.deviceSecrets) }),
     ...(config.sealKey === undefined ? {} : { sealKey: near(config.sealKey) }),
     ...(config.ddiConfig === undefined ? {} : { ddiConfig: near(config.ddiConfig) }),
+    ...(config.smp === undefined ? {} : { smp: near(config.smp) }),
   };
 }
 
