@@ -366,7 +366,17 @@ void coalmine_agent_block(struct coalmine_agent *agent, const uint8_t *data, siz
 		return;
 	}
 
-	coalmine_agent_take_answer(agent, &answer, now_ms);
+	coalmine_agent_answer(agent, &answer, now_ms);
+}
+
+void coalmine_agent_answer(struct coalmine_agent *agent, const struct coalmine_block_answer *answer,
+			   int64_t now_ms)
+{
+	if (agent->stopped) {
+		return;
+	}
+
+	coalmine_agent_take_answer(agent, answer, now_ms);
 	(void)coalmine_agent_poll(agent, now_ms);
 }
 
@@ -382,6 +392,14 @@ void coalmine_agent_acknowledged(struct coalmine_agent *agent, uint32_t sequence
 	}
 
 	(void)coalmine_agent_poll(agent, now_ms);
+}
+
+void coalmine_agent_refused(struct coalmine_agent *agent, uint32_t sequence, int64_t now_ms)
+{
+	if (!agent->stopped && agent->in_flight && sequence == agent->flight_sequence) {
+		agent->in_flight = false;
+		(void)coalmine_agent_poll(agent, now_ms);
+	}
 }
 
 void coalmine_agent_self_test(struct coalmine_agent *agent, unsigned int bit, bool passed,

@@ -74,8 +74,9 @@ static void fill_hello(struct coalmine_agent *agent)
 		hello->attempt = coalmine_attempt_tell(&agent->attempt);
 	}
 
-	memcpy(hello->attributes, config->attributes,
-	       config->attribute_count * sizeof(hello->attributes[0]));
+	for (size_t i = 0; i < config->attribute_count; i++) {
+		hello->attributes[i] = config->attributes[i];
+	}
 }
 
 static void fill_heartbeat(struct coalmine_agent *agent, int64_t now_ms)

@@ -94,7 +94,9 @@ bool coalmine_download_ask(struct coalmine_download *download, int64_t now_ms, i
 			   struct coalmine_block_request *request)
 {
 	uint32_t left = download->offer->size - download->offset;
-	uint32_t length = left < CONFIG_COALMINE_BLOCK_SIZE ? left : CONFIG_COALMINE_BLOCK_SIZE;
+	/* Whole blocks from the beginning on: a page may be smaller than a block. */
+	uint32_t whole = CONFIG_COALMINE_BLOCK_SIZE - download->offset % CONFIG_COALMINE_BLOCK_SIZE;
+	uint32_t length = left < whole ? left : whole;
 
 	if (left == 0 || (download->waiting && now_ms - download->asked_ms < patience_ms)) {
 		return false;

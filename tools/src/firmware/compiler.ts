@@ -43,6 +43,36 @@ function hasSanitizers(command: string): boolean {
   }
 }
 
+interface Library {
+  /** Builds a program of these files of firmware/tests; returns its path. */
+  readonly program: (name: string, wanted: (file: string) => boolean) => string;
+  readonly remove: () => void;
+}
+
+/** Builds the library once, as an archive, so that a program links what it uses. */
+function buildLibrary(compiler: Extract<Compiler, { kind: "found" }>): Library {
+  const folder = mkdtempSync(join(tmpdir(), "coalmine-firmware-"));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const run = (command: string, args: readonly string[]): void => {
+    const built = spawnSync(command, args, { cwd: folder, encoding: "utf8" });
+    if (built.status !== 0) {
+      remove();
+      throw new Error(`${command} failed:\n${built.error?.message ?? ""}${built.stderr}`);
+    }
+  };
+  const common = [...warnings, ...compiler.sanitizers, "-g", "-O1", "-fno-omit-frame-pointer", "-I", join(library, "include")];
+  // With the stricter warnings that tests need not meet.
+  run(compiler.command, [...common, ...libraryWarnings, "-c", ...librarySources()]);
+  run("ar", ["rcs", "library.a", ...readdirSync(folder).filter((name) => name.endsWith(".o"))]);
+  return {
+    program: (name, wanted) => {
+      run(compiler.command, [...common, "-o", name, ...sources(tests, wanted), "library.a", "-lm"]);
+      return join(folder, name);
+    },
+    remove,
+  };
+}
+
 /** The programs of the host tests. */
 export interface Programs {
   /** Runs the tests written in C. */
@@ -65,31 +95,26 @@ export function librarySources(): string[] {
   return sources(join(library, "src"));
 }
 
+/** A board as a process; see firmware/tests/board_coap.c. */
+export interface Board {
+  readonly path: string;
+  readonly remove: () => void;
+}
+
+/** Builds the board that speaks CoAP. Throws with the compiler's own words when it refuses. */
+export function buildBoard(compiler: Extract<Compiler, { kind: "found" }>): Board {
+  const { program, remove } = buildLibrary(compiler);
+  return { path: program("board", (file) => file === "board_coap.c" || file === "world.c"), remove };
+}
+
 /** Builds both programs. Throws with the compiler's own words when it refuses. */
 export function buildPrograms(compiler: Extract<Compiler, { kind: "found" }>): Programs {
-  const folder = mkdtempSync(join(tmpdir(), "coalmine-firmware-"));
-  const archive = join(folder, "objects");
-  const run = (args: readonly string[], cwd = folder): void => {
-    const built = spawnSync(compiler.command, args, { cwd, encoding: "utf8" });
-    if (built.status !== 0) {
-      rmSync(folder, { recursive: true, force: true });
-      throw new Error(`${compiler.command} failed:\n${built.error?.message ?? ""}${built.stderr}`);
-    }
-  };
-  const common = [...warnings, ...compiler.sanitizers, "-g", "-O1", "-fno-omit-frame-pointer", "-I", join(library, "include")];
-  // Once for both programs, and with the stricter warnings that tests need not meet.
-  run([...common, ...libraryWarnings, "-r", "-nostdlib", "-o", `${archive}.o`, ...librarySources()]);
-  const program = (name: string, wanted: (file: string) => boolean, more: readonly string[]): string => {
-    const path = join(folder, name);
-    run([...common, "-o", path, ...sources(tests, wanted), ...more, "-lm"]);
-    return path;
-  };
-  const isDriver = (file: string): boolean => file.startsWith("driver");
+  const { program, remove } = buildLibrary(compiler);
   return {
-    tests: program("tests", (file) => !isDriver(file), [`${archive}.o`]),
-    // The driver has no board: the agent and the download, which need one, stay out.
-    driver: program("driver", isDriver, librarySources().filter((file) => !/\/(?:agent[a-z_]*|download)\.c$/.test(file))),
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    tests: program("tests", (file) => !/^(?:driver|board)/.test(file)),
+    // It has no board: nothing of the library that needs one is linked.
+    driver: program("driver", (file) => file.startsWith("driver")),
+    remove,
   };
 }
 

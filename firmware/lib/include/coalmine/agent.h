@@ -127,8 +127,16 @@ void coalmine_agent_command(struct coalmine_agent *agent, const uint8_t *data, s
 			    int64_t now_ms);
 void coalmine_agent_block(struct coalmine_agent *agent, const uint8_t *data, size_t size,
 			  int64_t now_ms);
+/* The same for a link whose blocks are no messages of ours. */
+void coalmine_agent_answer(struct coalmine_agent *agent, const struct coalmine_block_answer *answer,
+			   int64_t now_ms);
 /* The other side acknowledged the report with this sequence. */
 void coalmine_agent_acknowledged(struct coalmine_agent *agent, uint32_t sequence, int64_t now_ms);
+/*
+ * The other side can make nothing of the report with this sequence: it is not sent again, and was
+ * no contact.
+ */
+void coalmine_agent_refused(struct coalmine_agent *agent, uint32_t sequence, int64_t now_ms);
 void coalmine_agent_self_test(struct coalmine_agent *agent, unsigned int bit, bool passed,
 			      int64_t now_ms);
 /* Time has passed. Answers when to poll next, at the latest. */
