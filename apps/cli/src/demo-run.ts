@@ -174,6 +174,9 @@ class Demo {
     this.view.line(`${this.#site.live.stats.up} devices are up and have said what they are`);
     await this.#site.waitFor(instant(scenarioStart + warmUp));
     for (const wanted of this.#scenario.rollouts) {
+      if ("rollback" in wanted) {
+        throw new Error("the demo's scenario has rollouts only");
+      }
       await this.#endHalted();
       await this.#site.createRelease({ id: wanted.release, artifacts: this.#build(wanted.release).artifacts, notes: "built by coalmine demo" });
       const plan = planFromData(wanted.plan ?? this.#scenario.plan, "demo.yaml: plan");

@@ -8,7 +8,7 @@ import { deviceDescription, type Fleet } from "@coalmine/fleet";
 import { AcceleratedClock, type LiveFleet, liveFleet, type LiveStats } from "@coalmine/live";
 import type { PublicKey } from "@coalmine/mcuboot";
 import { embeddedLink, startBroker, unlimited as unlimitedMqtt } from "@coalmine/mqtt";
-import { type ArtifactStore, AuditFeed, type AuditRecord, planJudge, type EventLog, Host, type Outcome, readRecord, type ReleaseInput, type RolloutReport, type RolloutSummary, rolloutReport, summarise } from "@coalmine/orchestrator";
+import { type ArtifactStore, AuditFeed, type AuditRecord, planJudge, type EventLog, Host, type Outcome, readRecord, type ReleaseInput, type RollbackInput, type RolloutReport, type RolloutSummary, rolloutReport, summarise } from "@coalmine/orchestrator";
 import { CrashIndex, openArtifactStore, openEventLog } from "@coalmine/store";
 import { draw, type LinkConditions, Network } from "@coalmine/world";
 import { mkdir } from "node:fs/promises";
@@ -230,12 +230,23 @@ export class LiveSite {
     return this.summary(id);
   }
 
+  /** Starts a rollback and waits for its end. */
+  async goBack(input: RollbackInput, patience: Millis): Promise<RolloutSummary> {
+    const { id } = await this.host.startRollback({ ...input, authority: itself("scenario") });
+    await this.until(() => this.#ended(id), `rollback ${id} of rollout ${input.rollout}`, patience);
+    await this.waitFor(after(this.clock.now(), Minutes(2)));
+    return this.summary(id);
+  }
+
   summary(id: RolloutId): RolloutSummary {
     return summarise(this.host.conductor.rollout(id));
   }
 
   #ended(id: RolloutId): boolean {
     const rollout = this.host.conductor.rollout(id);
+    if (rollout.rolledBackBy.length > 0 && rollout.rollback === null) {
+      return rollout.rolledBackBy.every((by) => this.#ended(by)); // its plan's rollback belongs to it
+    }
     return !isActive(rollout) || rollout.status === "held" || (rollout.status === "halted" && isQuiet(rollout));
   }
 

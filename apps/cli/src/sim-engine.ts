@@ -11,6 +11,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import type { LiveSite } from "./live-run.ts";
 
 
 export type Transport = "virtual" | "mqtt" | "coap";
@@ -102,19 +103,13 @@ async function overSockets(options: SimOptions, transport: "mqtt" | "coap"): Pro
     await site.settled(Minutes(120));
     planFaults(liveTarget(site, network), fleet, { faults: scenario.faults, releases }, scenarioStart);
     await site.until(() => site.clock.now() >= after(scenarioStart, scenario.warmUp), "the warm-up", Minutes(24 * 60));
+    for (const release of releases.values()) {
+      await site.createRelease({ id: release.version, artifacts: release.artifacts });
+    }
     for (const wanted of scenario.rollouts) {
-      const release = releases.get(wanted.release);
-      for (const rollout of site.host.conductor.state.rollouts.values()) {
-        if (isActive(rollout)) {
-          await site.host.orderRollout(rollout.id, { kind: "abort", authority: { by: "scenario", reason: "the next rollout begins" } });
-        }
-      }
-      if (release !== undefined && !site.host.conductor.state.releases.has(wanted.release as never)) {
-        await site.createRelease({ id: wanted.release, artifacts: release.artifacts });
-      }
       const looking = setInterval(() => options.progress?.(site.clock.now(), site.result().rollouts), 500);
       try {
-        await site.run({ release: wanted.release, plan: planFromData(wanted.plan ?? scenario.plan, scenario.name) }, seed, scenario.timeLimit);
+        await (("rollback" in wanted) ? goBackLive(site, scenario, wanted) : beginLive(site, scenario, wanted, seed));
       } finally {
         clearInterval(looking);
       }
@@ -188,4 +183,22 @@ function traced(log: EventLog, trace: SimOptions["trace"]): EventLog {
     verify: () => log.verify(),
     close: () => log.close(),
   };
+}
+
+type Wanted = Scenario["rollouts"][number];
+
+async function beginLive(site: LiveSite, scenario: Scenario, wanted: Extract<Wanted, { readonly release: string }>, seed: number): Promise<void> {
+  for (const rollout of site.host.conductor.state.rollouts.values()) {
+    if (isActive(rollout)) {
+      await site.host.orderRollout(rollout.id, { kind: "abort", authority: { by: "scenario", reason: "the next rollout begins" } });
+    }
+  }
+  await site.run({ release: wanted.release, plan: planFromData(wanted.plan ?? scenario.plan, scenario.name) }, seed, scenario.timeLimit);
+}
+
+async function goBackLive(site: LiveSite, scenario: Scenario, wanted: Extract<Wanted, { readonly rollback: string }>): Promise<void> {
+  const of = site.host.conductor.state.rollouts.values().toArray().findLast((rollout) => rollout.release === wanted.rollback && rollout.rollback === null);
+  const { to, emergency, includeRefused } = wanted;
+  const plan = wanted.plan === undefined ? undefined : planFromData(wanted.plan, scenario.name);
+  await site.goBack({ rollout: of?.id ?? "none", to, plan, emergency, includeRefused }, scenario.timeLimit);
 }

@@ -236,6 +236,11 @@ const rolloutSummary = z.object({
   offered: z.number(),
   exposed: z.number(),
   haltedBy: z.object({ gate: z.string(), metric: z.string(), reason: z.string() }).nullable(),
+  rollback: z
+    .object({ of: z.string(), from: z.string(), emergency: z.boolean(), predicted: z.record(z.string(), z.number()) })
+    .nullable()
+    .describe("set when it is a rollback: of which rollout, from which release, and what was predicted before its start"),
+  rolledBackBy: z.array(z.string()).describe("the rollbacks that took its exposed members over"),
   missing: z.array(z.string()),
   revision: z.number(),
   startedAt: time,

@@ -64,6 +64,9 @@ export function deadlineOf(rollout: Rollout, member: Assignment): number {
       if (rollout.status !== "running" && rollout.status !== "held") {
         return Number.POSITIVE_INFINITY;
       }
+      if (rollout.rollback !== null && !member.ready) {
+        return Math.min(overdueAt(rollout, member), updateDueAt(rollout, member, opened));
+      }
       const missingAt = Math.max(updateDueAt(rollout, member, opened), overdueAt(rollout, member));
       return isWatchedControl(member) ? Math.min(missingAt, overdueAt(rollout, member)) : missingAt;
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Way } from "./decision.ts";
 import type { DeviceId } from "./ids.ts";
 import type { Instant, Millis } from "./time.ts";
 
@@ -80,6 +81,14 @@ export interface Assignment {
   /** Number of the offer; 0 before the first one. The same for every redelivery (I2). */
   offer: number;
   offeredAt: Instant | null;
+  /** How the newest offer wants it done. */
+  way: Way;
+  /** Slot 1 holds exactly the image of the release, and an order brings it back. */
+  swapBack: boolean;
+  /** A swap-back was tried and could not begin: from then on it is a download. */
+  swapBackFailed: boolean;
+  /** False while it must not be offered the release, whatever its stage. */
+  ready: boolean;
   /** When the update was seen to begin (reboot, or the first sign of it). Stays set: the device was exposed. */
   startedAt: Instant | null;
   confirmedAt: Instant | null;

@@ -48,6 +48,7 @@ export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: In
       }
       member.offer = decision.offer;
       member.offeredAt = at;
+      member.way = decision.way ?? "download";
       index.queued.delete(position);
       move(rollout, judge, member, "offered", at, "");
       break;
@@ -94,6 +95,9 @@ export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: In
       takeBack(rollout, judge, at, "halted");
       index.ready.length = 0;
       index.queued.clear();
+      break;
+    case "rollback-declined":
+      rollout.wayBack = null;
       break;
     case "resumed":
       if (rollout.haltedBy !== null) {
@@ -177,7 +181,10 @@ function expire(rollout: Rollout, now: Instant, record: (decision: Decision) => 
       record({ type: "silent", rollout: rollout.id, device: member.device });
       continue;
     }
-    if (silent || member.state === "planned") {
+    if (member.state === "planned" && !silent && !member.ready) {
+      const reason = `never ran ${rollout.rollback?.from ?? "what is left"} for good: nothing to bring back`;
+      record({ type: "moved", rollout: rollout.id, device: member.device, state: "excused", reason });
+    } else if (silent || member.state === "planned") {
       const reason = `no report for ${formatDuration(since(now, member.heardAt))}`;
       record({ type: "moved", rollout: rollout.id, device: member.device, state: "missing", reason });
     } else {
@@ -288,7 +295,7 @@ function offer(rollout: Rollout, now: Instant, record: (decision: Decision) => v
     if (!index.queued.has(position)) {
       continue;
     }
-    if (member.state !== "planned" || overdueAt(rollout, member) <= now) {
+    if (member.state !== "planned" || !member.ready || overdueAt(rollout, member) <= now) {
       index.queued.delete(position); // asked again when it is heard
       continue;
     }
@@ -300,9 +307,20 @@ function offer(rollout: Rollout, now: Instant, record: (decision: Decision) => v
       }
       break;
     }
-    record({ type: "offered", rollout: rollout.id, device: member.device, offer: rollout.offerBase + position + 1 });
+    record(offerOf(rollout, position, member));
   }
   index.ready.length = kept;
+}
+
+function offerOf(rollout: Rollout, position: number, member: Assignment): Extract<Decision, { type: "offered" }> {
+  const offer = rollout.offerBase + position + 1;
+  const decision = { type: "offered", rollout: rollout.id, device: member.device } as const;
+  if (rollout.rollback === null) {
+    return { ...decision, offer };
+  }
+  return member.swapBack && !member.swapBackFailed
+    ? { ...decision, offer, way: "swap-back" }
+    : { ...decision, offer: member.swapBackFailed ? offer + rollout.members.length : offer, way: "download" };
 }
 
 /** Carries out an operator's order on a rollout. Throws `rollout/...` when it does not fit the status. */
@@ -372,6 +390,13 @@ export function command(rollout: Rollout, judge: Judge, order: RolloutCommand, n
       unreachable(order);
   }
   return decisions;
+}
+
+/** Notes that the rollback which the plan asks for cannot start, and why. */
+export function declineRollback(rollout: Rollout, judge: Judge, why: string, at: Instant): Decision {
+  const decision: Decision = { type: "rollback-declined", rollout: rollout.id, authority: itself(why) };
+  apply(rollout, judge, decision, at);
+  return decision;
 }
 
 /** When `decide` next has something to do by time alone; Infinity for an ended rollout. */

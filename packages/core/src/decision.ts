@@ -17,6 +17,27 @@ export interface Member {
   readonly interval: Millis;
   /** What is usual for it, by metric: means of the days before the start, of metrics that the plan compares (evidence.md 3.3). */
   readonly usual?: Readonly<Record<string, number>>;
+  /** Slot 1 holds exactly the image of the release, and an order brings it back. Absent: it does not. */
+  readonly swapBack?: boolean;
+  /** Absent: it may be offered the release. False in a rollback while the device does not run what is left for good. */
+  readonly ready?: boolean;
+}
+
+/** How a device gets the image of an offer: fetched, or taken from its other slot. */
+export type Way = "download" | "swap-back";
+
+/**
+ * Reversed intent (R33): the rollout brings the devices that another one reached back to an earlier release. Its start
+ * ends that other rollout, in one entry: nothing lies between them (R3).
+ */
+export interface Rollback {
+  /** The rollout that is rolled back. */
+  readonly of: RolloutId;
+  /** The release that is left. Barred from then on (R36). */
+  readonly from: ReleaseId;
+  readonly emergency: boolean;
+  /** What was predicted before the start: devices by class (orchestrator: BackClass). */
+  readonly predicted: Readonly<Record<string, number>>;
 }
 
 /** What the members did before any update, measured at the start of a rollout and frozen there (evidence.md 3.7). */
@@ -54,10 +75,14 @@ export type Decision =
       readonly representative: "yes" | "warn" | "no";
       /** Left out when the fleet has too little history. */
       readonly baseline?: Baseline;
+      /** Present when it is a rollback. */
+      readonly rollback?: Rollback;
+      /** The release that exposed devices go back to by themselves when a gate halts this one (R35). */
+      readonly wayBack?: ReleaseId;
       readonly authority: Authority;
     }
   | { readonly type: "stage-opened"; readonly rollout: RolloutId; readonly stage: number }
-  | { readonly type: "offered"; readonly rollout: RolloutId; readonly device: DeviceId; readonly offer: number }
+  | { readonly type: "offered"; readonly rollout: RolloutId; readonly device: DeviceId; readonly offer: number; readonly way?: Way }
   | {
       readonly type: "moved";
       readonly rollout: RolloutId;
@@ -78,6 +103,8 @@ export type Decision =
       readonly gates: readonly GateReading[];
       readonly authority: Authority;
     }
+  /** The rollback that the plan asks for after a halt could not start; a person has to. */
+  | { readonly type: "rollback-declined"; readonly rollout: RolloutId; readonly authority: Authority }
   | { readonly type: "resumed"; readonly rollout: RolloutId; readonly authority: Authority }
   | { readonly type: "aborted"; readonly rollout: RolloutId; readonly authority: Authority }
   | { readonly type: "completed"; readonly rollout: RolloutId; readonly verdict: Verdict };
@@ -98,7 +125,12 @@ export type Signal =
       readonly boot: number;
       /** By the names of gates. */
       readonly metrics: Readonly<Record<string, number>>;
+      /** As in `Member`, as of now. */
+      readonly swapBack?: boolean;
+      readonly ready?: boolean;
     }
+  /** In a rollback: the device has left the release by itself, before it was ordered to. */
+  | { readonly kind: "returned"; readonly reason: string }
   | { readonly kind: "progress"; readonly state: "downloading" | "downloaded" | "applying" | "testing" }
   | { readonly kind: "deferred"; readonly reason: string; readonly until: Instant }
   | { readonly kind: "ended"; readonly outcome: "reverted" | "refused" | "failed"; readonly reason: string }

@@ -3,7 +3,9 @@
 import { indexOf, watch } from "./agenda.ts";
 import { type Assignment, type AssignmentState, cancellable, started } from "./assignment.ts";
 import { invariant, unreachable } from "./error.ts";
-import type { Rollout, StageState } from "./rollout.ts";
+import type { Authority } from "./decision.ts";
+import type { RolloutId } from "./ids.ts";
+import { isActive, type Rollout, type StageState } from "./rollout.ts";
 import type { Instant } from "./time.ts";
 import type { Judge, Observation } from "./verdict.ts";
 
@@ -87,5 +89,31 @@ export function takeBack(rollout: Rollout, judge: Judge, at: Instant, why: "halt
     } else if (member.state === "confirmed" || member.state === "soaking" || member.state === "healthy") {
       move(rollout, judge, member, "quarantined", at, why);
     }
+  }
+}
+
+/**
+ * Ends a rollout because a rollback takes its exposed members over (R3). What had not begun is taken back, and devices that
+ * hold the release are marked as holding a bad one, as after a halt.
+ */
+export function endByRollback(rollout: Rollout, judge: Judge, by: { readonly rollback: RolloutId; readonly authority: Authority }, at: Instant): void {
+  const { reason } = by.authority;
+  rollout.rolledBackBy = [...rollout.rolledBackBy, by.rollback];
+  rollout.revision += 1;
+  takeBack(rollout, judge, at, "halted");
+  if (rollout.haltedBy === null) {
+    rollout.haltedBy = { gate: "operator", metric: "operator", reason };
+    rollout.verdict = { kind: "fail", gate: "operator", metric: "operator", reason };
+  }
+  if (isActive(rollout)) {
+    rollout.endedAt ??= at;
+  }
+  rollout.status = "aborted";
+}
+
+/** A rollback brought a member back: it runs the earlier release for good, whatever state it was in (R36). */
+export function bringBack(rollout: Rollout, judge: Judge, member: Assignment, by: RolloutId, at: Instant): void {
+  if (member.state !== "excused") {
+    move(rollout, judge, member, "rolled_back", at, `brought back by ${by}`);
   }
 }

@@ -74,6 +74,10 @@ export interface Plan {
   readonly harmBudget: number;
   /** Started devices below which nothing passes. */
   readonly minDevices: number;
+  /** What a halt by a gate brings with it: exposed devices go back by themselves to this release (R35). */
+  readonly onFail?: { readonly rollback: "previous" | (string & {}) };
+  /** Share of the devices on the release that must still hold an intact earlier image before the rollout is complete (R40). */
+  readonly rollbackShareMin?: number;
 }
 
 /** Members of each stage when `population` devices take part: cumulative counts, the rule of R5 and R9. */

@@ -9,9 +9,11 @@
 // R25. A failing verdict halts at once, whatever the soak.
 // R29. A stage opens only after a pass or a named override.
 // R30. A halted rollout offers nothing; what can be taken back is taken back.
+// R33. A rollback is a rollout too: it offers an earlier release, and ends the one it rolls back.
+// R36. Who comes back by its bootloader is reverted, who is brought back is rolled_back.
 // R38. The states of the members always sum to the membership.
 import { type Assignment, type AssignmentState, assignmentStates, settled, underway } from "./assignment.ts";
-import type { Decision, Member } from "./decision.ts";
+import type { Decision, Member, Rollback } from "./decision.ts";
 import { invariant } from "./error.ts";
 import type { TimeHeap } from "./heap.ts";
 import type { DeviceId, ReleaseId, RolloutId } from "./ids.ts";
@@ -39,6 +41,12 @@ export interface Rollout {
   readonly seed: number;
   readonly offerBase: number;
   readonly representative: "yes" | "warn" | "no";
+  /** Set when this is a rollback: whose, and from which release. */
+  readonly rollback: Rollback | null;
+  /** Where exposed devices go by themselves when a gate halts this rollout; null: a person decides. */
+  wayBack: ReleaseId | null;
+  /** The rollbacks that took its exposed members over, oldest first. From the first on it is aborted. */
+  rolledBackBy: readonly RolloutId[];
   readonly startedAt: Instant;
   status: RolloutStatus;
   endedAt: Instant | null;
@@ -120,6 +128,9 @@ export function beginRollout(decision: Extract<Decision, { type: "rollout-starte
     seed: decision.seed,
     offerBase: decision.offerBase,
     representative: decision.representative,
+    rollback: decision.rollback ?? null,
+    wayBack: decision.wayBack ?? null,
+    rolledBackBy: [],
     startedAt: at,
     status: "running",
     endedAt: null,
@@ -152,6 +163,10 @@ function newAssignment(member: Member, at: Instant): Assignment {
     since: at,
     offer: 0,
     offeredAt: null,
+    way: "download",
+    swapBack: member.swapBack ?? false,
+    swapBackFailed: false,
+    ready: member.ready ?? true,
     startedAt: null,
     confirmedAt: null,
     heardAt: member.heardAt,
@@ -165,6 +180,14 @@ function newAssignment(member: Member, at: Instant): Assignment {
 /** Takes part until it completed or was aborted: a halted rollout can resume. */
 export function isActive(rollout: Rollout): boolean {
   return rollout.status !== "complete" && rollout.status !== "aborted";
+}
+
+/**
+ * Offer numbers that a rollout may use, from `offerBase` on: one for each member, and in a rollback a second one for the
+ * download that follows a swap-back which could not begin (I2: a number is never used twice).
+ */
+export function offerNumbers(decision: Extract<Decision, { type: "rollout-started" }>): number {
+  return decision.members.length * (decision.rollback === undefined ? 1 : 2);
 }
 
 /** Counts of the members by state, without zeros; they sum to the membership (R38). */

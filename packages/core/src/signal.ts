@@ -6,7 +6,7 @@ import type { Signal } from "./decision.ts";
 import { unreachable } from "./error.ts";
 import type { DeviceId } from "./ids.ts";
 import { move } from "./move.ts";
-import { isActive, type Rollout } from "./rollout.ts";
+import { type Index, isActive, type Rollout } from "./rollout.ts";
 import type { Instant } from "./time.ts";
 import type { Judge } from "./verdict.ts";
 
@@ -17,18 +17,21 @@ import type { Judge } from "./verdict.ts";
 export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: Signal, at: Instant): boolean {
   const index = indexOf(rollout);
   const position = index.byDevice.get(device);
-  if (position === undefined || !isActive(rollout)) {
+  // One that was rolled back offers nothing more, and yet what becomes of its devices is told (R36).
+  if (position === undefined || (!isActive(rollout) && rollout.rolledBackBy.length === 0)) {
     return false;
   }
   const member = rollout.members[position] as Assignment;
   if (at > member.heardAt) {
     member.heardAt = at;
   }
-  const barred = rollout.status === "halted";
+  const barred = rollout.status === "halted" || rollout.rolledBackBy.length > 0;
   switch (what.kind) {
     case "heard": {
       const sooner = what.interval < member.interval;
       member.interval = what.interval;
+      member.swapBack = what.swapBack ?? false;
+      setReady(rollout, index, position, what.ready ?? true);
       if (member.silent) {
         judge.observe(rollout.evidence, member, { kind: "returned" }, at);
       }
@@ -45,6 +48,11 @@ export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: S
       watchAgain(rollout, index, position);
       break;
     }
+    case "returned":
+      if (member.offer === 0 && (member.state === "planned" || member.state === "missing")) {
+        move(rollout, judge, member, "excused", at, what.reason);
+      }
+      break;
     case "progress":
       if (what.state === "testing") {
         runsRelease(rollout, judge, member, false, barred, at);
@@ -66,6 +74,12 @@ export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: S
         if (member.state === "planned" && what.outcome === "failed") {
           break; // the answer to a cancel
         }
+        if (what.outcome === "failed" && member.way === "swap-back" && rank(member.state) < rank("testing") && !barred) {
+          // The other slot does not hold the image any more: it is fetched instead, under a number of its own.
+          member.swapBackFailed = true;
+          move(rollout, judge, member, "planned", at, `no swap-back: ${what.reason}`);
+          break;
+        }
         move(rollout, judge, member, what.outcome, at, what.reason);
       }
       break;
@@ -80,9 +94,18 @@ export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: S
   return index.dirty;
 }
 
+/** Notes whether the member may be offered the release; its turn and its deadline follow from that. */
+function setReady(rollout: Rollout, index: Index, position: number, ready: boolean): void {
+  const member = rollout.members[position] as Assignment;
+  if (member.ready !== ready) {
+    member.ready = ready;
+    watch(rollout, index, position);
+  }
+}
+
 function runsRelease(rollout: Rollout, judge: Judge, member: Assignment, confirmed: boolean, barred: boolean, at: Instant): void {
-  if (member.state === "excused" || member.state === "rolled_back") {
-    return;
+  if (member.state === "excused" || member.state === "rolled_back" || (rollout.rollback !== null && member.offer === 0)) {
+    return; // in a rollback, who runs the image without an order has come back by itself
   }
   if (!confirmed) {
     // "Reverted" stays: a late hello of the trial must not undo a known end. So does the failure of an image that began:

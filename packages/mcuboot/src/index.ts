@@ -22,6 +22,8 @@ export { loadPublicKey, loadSigningKey, publicKeyHash } from "./keys.ts";
 export { BootMemo } from "./memo.ts";
 export type { ImageDependency, ImageTlv, MalformedImage, ParseLimits, ParsedImage } from "./parse.ts";
 export { parseImage } from "./parse.ts";
+export type { Reversion, ReversionInput } from "./reversion.ts";
+export { reversionImage } from "./reversion.ts";
 export { sampleKeyName } from "./sample-keys.ts";
 export type { Sector } from "./sector-pool.ts";
 export { SectorPool } from "./sector-pool.ts";

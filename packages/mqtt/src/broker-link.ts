@@ -4,7 +4,7 @@
 // K3. One session under one client id, kept by the broker while we are away. Never `$share`.
 import { CoalmineError, type DeviceId } from "@coalmine/core";
 import type { Link, LinkHost } from "@coalmine/orchestrator";
-import { blockAnswerTopic, type Command, commandTopic, encodeCommand, hostFilters, parseTopic } from "@coalmine/protocol";
+import { blockAnswerTopic, type Command, commandTopic, encodeCommand, hostFilters, isKept, parseTopic } from "@coalmine/protocol";
 import type { IPublishPacket } from "mqtt-packet";
 import { type Address, Connection } from "./connection.ts";
 import { plainBytes, receive } from "./uplink.ts";
@@ -115,7 +115,7 @@ class ForeignBrokerLink implements BrokerLink {
   }
 
   send(device: DeviceId, command: Command): Promise<void> {
-    return this.#queue(commandTopic(device), encodeCommand(command), command.kind === "offer");
+    return this.#queue(commandTopic(device), encodeCommand(command), isKept(command));
   }
 
   clear(device: DeviceId): Promise<void> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceId } from "@coalmine/core";
 import type { Link, LinkHost } from "@coalmine/orchestrator";
-import { type Command, commandTopic, encodeCommand } from "@coalmine/protocol";
+import { type Command, commandTopic, encodeCommand, isKept } from "@coalmine/protocol";
 import type { Broker } from "./broker.ts";
 
 /**
@@ -14,7 +14,7 @@ export function embeddedLink(broker: Broker, host: LinkHost): Link {
   return {
     door: "mqtt",
     send: (device: DeviceId, command: Command) =>
-      broker.send(commandTopic(device), device, encodeCommand(command), { retain: command.kind === "offer" }),
+      broker.send(commandTopic(device), device, encodeCommand(command), { retain: isKept(command) }),
     clear: (device: DeviceId) => broker.send(commandTopic(device), device, new Uint8Array(0), { retain: true }),
     async close() {
       broker.detach();

@@ -136,11 +136,16 @@ function detailOf(record: AuditRecord): Record<string, unknown> {
   return detail;
 }
 
+/** The rollout that a rollback ends with its start: a line of both. */
+function leftBy(line: AuditLine): unknown {
+  return (line.detail["rollback"] as { readonly of?: unknown } | undefined)?.of;
+}
+
 function matches(filter: AuditFilter, line: AuditLine): boolean {
   return (
     (filter.types === undefined || filter.types.includes(line.type)) &&
     (filter.device === undefined || filter.device === line.device) &&
-    (filter.rollout === undefined || filter.rollout === line.rollout) &&
+    (filter.rollout === undefined || filter.rollout === line.rollout || filter.rollout === leftBy(line)) &&
     !(filter.brief === true && line.rollout !== null && line.device !== null)
   );
 }

@@ -12,6 +12,7 @@ import {
   CoalmineError,
   command as orderRollout,
   decide,
+  declineRollback,
   type Decision,
   type DeviceId,
   type Instant,
@@ -20,17 +21,16 @@ import {
   memberOf,
   type Millis,
   noteAbsence,
+  offerNumbers,
   type ReleaseId,
   type Rollout,
   type RolloutCommand,
   type RolloutId,
   Seconds,
-  settled,
-  signal,
   underway,
 } from "@coalmine/core";
 import { decodeReport, type Report } from "@coalmine/protocol";
-import { type Effect, mayDownload, offerCommand } from "./dispatch.ts";
+import { type Effect, mayDownload, offerCommand, takenBack } from "./dispatch.ts";
 import {
   type AuditRecord,
   type Change,
@@ -44,11 +44,13 @@ import {
   type Selector,
   undecodableEntry,
 } from "./entry.ts";
+import { hear } from "./hearing.ts";
 import type { Deafness } from "./history.ts";
 import { type DeviceRecord, type Freshness, learn, newDevice, note, type Samples } from "./inventory.ts";
+import { leave, mayHold, stillHolds } from "./leaving.ts";
 import { artifactFor, refusalOf, type ReleaseRecord } from "./membership.ts";
 import type { Door, LogEntry, Standing } from "./ports.ts";
-import { signalsOf } from "./signals.ts";
+import { planRollback, rollbackStarted } from "./rollback.ts";
 
 export interface Outcome {
   readonly entries: LogEntry[];
@@ -134,7 +136,7 @@ export class Conductor {
       return outcome;
     }
     outcome.entries.push(bytes === undefined ? new DecodedReportEntry(id, door, report, at) : reportEntry(id, door, bytes, at));
-    const rollout = this.#signal(id, { report, freshness, samples }, at, outcome.effects);
+    const rollout = hear(this.state, this.judge, { device: id, report, freshness, samples, at }, outcome.effects);
     const device = devices.get(id) as DeviceRecord;
     if (before !== undefined && before !== device.door) {
       outcome.effects.push(...this.#moved(id));
@@ -178,7 +180,12 @@ export class Conductor {
   /** Starts a rollout whose membership was frozen by `freeze`. */
   start(decision: Extract<Decision, { type: "rollout-started" }>, at: Instant): Outcome {
     const outcome: Outcome = { entries: [recordEntry(decision, at)], effects: [] };
+    const left = decision.rollback === undefined ? undefined : this.rollout(decision.rollback.of);
+    const stands = left?.status === "running" || left?.status === "held"; // else its offers were taken back when it ended
     this.#foldDecision(decision, at);
+    if (left !== undefined && stands) {
+      outcome.effects.push(...left.members.flatMap((member) => (mayHold(member) ? takenBack(member) : [])));
+    }
     this.#decide(this.state.rollouts.get(decision.rollout) as Rollout, at, true, outcome);
     return outcome;
   }
@@ -241,7 +248,7 @@ export class Conductor {
       }
       const { freshness, samples } = this.#learn(entry.device, door, decoded.value, entry.at);
       if (freshness !== "duplicate") {
-        this.#signal(entry.device, { report: decoded.value, freshness, samples }, entry.at, []);
+        hear(this.state, this.judge, { device: entry.device, report: decoded.value, freshness, samples, at: entry.at }, []);
       }
     } else if (entry.type === "undecodable") {
       readUndecodable(entry);
@@ -340,41 +347,36 @@ export class Conductor {
     return { freshness, samples: learn(device, report, freshness, { door, at, deaf: hearing.deaf }) };
   }
 
-  /** Tells the device's rollout what the report means; returns that rollout when something may have to be decided. */
-  #signal(id: DeviceId, heard: { readonly report: Report; readonly freshness: "new" | "late"; readonly samples: Samples }, at: Instant, effects: Effect[]): Rollout | undefined {
-    const { report } = heard;
-    const rollout = this.#rolloutOf(id);
-    if (rollout === undefined) {
-      return undefined;
-    }
-    const device = this.state.devices.get(id) as DeviceRecord;
-    const release = this.state.releases.get(rollout.release) as ReleaseRecord;
-    const member = memberOf(rollout, id);
-    if (member === undefined) {
-      return undefined;
-    }
-    const before = member.state;
-    let dirty = false;
-    for (const what of signalsOf(device, member, artifactFor(release, device), heard, at)) {
-      dirty = signal(rollout, this.judge, id, what, at) || dirty;
-    }
-    if (member.state !== before) {
-      if (member.state === "reverted" || member.state === "refused") {
-        quarantine(device, rollout.release);
-      }
-      if (settled.has(member.state) || member.state === "confirmed") {
-        effects.push({ kind: "clear", device: id });
-      }
-    }
-    if (rollout.status === "halted" && member.state === "planned" && member.offer !== 0 && (before === "missing" || report.body.kind === "progress")) {
-      effects.push(...cancel(id, member.offer)); // it was not there when its offer was taken back
-    }
-    // A member that waits for its offer may get it now that it was heard.
-    return dirty || member.state === "planned" ? rollout : undefined;
-  }
-
   #decide(rollout: Rollout, now: Instant, tick: boolean, outcome: Outcome): void {
     this.#record(rollout, decide(rollout, this.judge, now, { tick }), now, outcome);
+    this.#goBack(rollout, now, outcome);
+  }
+
+  /** What a plan's `onFail` asks for after a halt by a gate (R35). Decided from the state alone, so that a restart in between decides the same. */
+  #goBack(rollout: Rollout, at: Instant, outcome: Outcome): void {
+    const { haltedBy, wayBack } = rollout;
+    if (rollout.status !== "halted" || wayBack === null || haltedBy === null || haltedBy.gate === "operator") {
+      return;
+    }
+    const authority = { by: "coalmine", reason: `onFail of rollout ${rollout.id}, halted by ${haltedBy.gate}: ${haltedBy.reason}` };
+    let decision: Extract<Decision, { type: "rollout-started" }>;
+    try {
+      const target = this.state.releases.get(wayBack);
+      if (target?.barred !== null && target !== undefined) {
+        throw new CoalmineError("release/barred", `release ${wayBack} is barred: ${target.barred}`);
+      }
+      const planned = planRollback(this.state, { rollout: rollout.id, to: wayBack }, at);
+      decision = rollbackStarted(planned, { rollout: nextRolloutId(this.state), offerBase: this.state.nextOfferBase, authority });
+    } catch (error) {
+      if (!(error instanceof CoalmineError)) {
+        throw error;
+      }
+      this.#record(rollout, [declineRollback(rollout, this.judge, error.message, at)], at, outcome);
+      return;
+    }
+    const begun = this.start(decision, at);
+    outcome.entries.push(...begun.entries);
+    outcome.effects.push(...begun.effects);
   }
 
   #record(rollout: Rollout, decisions: readonly Decision[], at: Instant, outcome: Outcome): void {
@@ -396,7 +398,7 @@ export class Conductor {
         case "halted":
         case "aborted":
           for (const member of rollout.members) {
-            if (member.offer !== 0 && (member.state === "planned" || member.state === "missing" || underway.has(member.state))) {
+            if (mayHold(member)) {
               outcome.effects.push(...takenBack(member));
             }
           }
@@ -444,7 +446,8 @@ export class Conductor {
     if (decision.type === "rollout-started") {
       const rollout = beginRollout(decision, at, this.judge);
       this.state.rollouts.set(rollout.id, rollout);
-      this.state.nextOfferBase = Math.max(this.state.nextOfferBase, decision.offerBase + decision.members.length);
+      this.state.nextOfferBase = Math.max(this.state.nextOfferBase, decision.offerBase + offerNumbers(decision));
+      leave(this.state, this.judge, decision, at);
       for (const member of decision.members) {
         this.state.active.set(member.device, rollout.id);
         this.#exclude(member.device, null);
@@ -484,12 +487,18 @@ export class Conductor {
     }
   }
 
-  /** A rollout that has ended frees its members for another. */
+  /** A rollout that has ended frees its members for another. Who a rollback could not bring back still holds what it left. */
   #afterDecision(rollout: Rollout): void {
     if (!isActive(rollout)) {
+      const left = rollout.rollback === null ? undefined : this.state.rollouts.get(rollout.rollback.of);
       for (const member of rollout.members) {
         if (this.state.active.get(member.device) === rollout.id) {
-          this.state.active.delete(member.device);
+          const before = left === undefined ? undefined : memberOf(left, member.device);
+          if (left !== undefined && before !== undefined && stillHolds(before)) {
+            this.state.active.set(member.device, left.id);
+          } else {
+            this.state.active.delete(member.device);
+          }
         }
       }
     }
@@ -555,20 +564,12 @@ export class Conductor {
   }
 }
 
-function cancel(device: DeviceId, offer: number): Effect[] {
-  return [
-    { kind: "clear", device },
-    { kind: "send", device, command: { kind: "cancel", offer } },
-  ];
-}
-
-/** Takes back the offer of a member; one that is past its reboot only loses the copy that the broker keeps. */
-function takenBack(member: Assignment): Effect[] {
-  return member.startedAt === null ? cancel(member.device, member.offer) : [{ kind: "clear", device: member.device }];
-}
-
-function quarantine(device: DeviceRecord, release: string): void {
-  if (!device.quarantined.includes(release)) {
-    device.quarantined = [...device.quarantined, release];
+/** The next free name: r1, r2 ... */
+export function nextRolloutId(state: HostState): RolloutId {
+  for (let n = state.rollouts.size + 1; ; n += 1) {
+    const id = `r${n}` as RolloutId;
+    if (!state.rollouts.has(id)) {
+      return id;
+    }
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Assignment, type DeviceId, type Plan, type Rollout, underway } from "@coalmine/core";
-import type { Command, ConfirmPolicy, Offer } from "@coalmine/protocol";
+import type { Command, ConfirmPolicy, Offer, SwapBack } from "@coalmine/protocol";
 import { type ReleaseArtifact, unhex } from "./entry.ts";
 import type { ReleaseRecord } from "./membership.ts";
 
@@ -18,8 +18,11 @@ function confirmPolicy(plan: Plan): ConfirmPolicy {
   };
 }
 
-/** The manifest for one member. */
-export function offerCommand(rollout: Rollout, release: ReleaseRecord, artifact: ReleaseArtifact, member: Assignment): Offer {
+/** The manifest for one member, or the order to go back to the image in its other slot. */
+export function offerCommand(rollout: Rollout, release: ReleaseRecord, artifact: ReleaseArtifact, member: Assignment): Offer | SwapBack {
+  if (member.way === "swap-back") {
+    return { kind: "swap-back", offer: member.offer, imageHash: unhex(artifact.imageHash) };
+  }
   return {
     kind: "offer",
     offer: member.offer,
@@ -36,5 +39,17 @@ export function offerCommand(rollout: Rollout, release: ReleaseRecord, artifact:
 
 /** True while a device may still be served the artifact of its offer. */
 export function mayDownload(member: Assignment): boolean {
-  return member.offer !== 0 && (underway.has(member.state) || member.state === "deferred");
+  return member.offer !== 0 && member.way === "download" && (underway.has(member.state) || member.state === "deferred");
+}
+
+export function cancel(device: DeviceId, offer: number): Effect[] {
+  return [
+    { kind: "clear", device },
+    { kind: "send", device, command: { kind: "cancel", offer } },
+  ];
+}
+
+/** Takes back the offer of a member; one that is past its reboot only loses the copy that the broker keeps. */
+export function takenBack(member: Assignment): Effect[] {
+  return member.startedAt === null ? cancel(member.device, member.offer) : [{ kind: "clear", device: member.device }];
 }

@@ -13,13 +13,16 @@ import {
   inspectRelease,
   planRollout,
   type ReleaseInput,
+  type RollbackStart,
   releaseOf,
   type RolloutInput,
+  startRollback,
   startRollout,
   tagDevice,
 } from "./operations.ts";
 import type { DeviceRecord } from "./inventory.ts";
 import type { ArtifactStore, Clock, Door, EventLog, Link, ProxyHost, Standing } from "./ports.ts";
+import { planRollback, type RollbackInput, type RollbackPlan } from "./rollback.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
 import { type AddedSymbols, addSymbols, inspectSymbols, type SymbolsInput } from "./crash/symbols.ts";
 
@@ -187,6 +190,17 @@ export class Host implements ProxyHost {
     const { id, membership, outcome } = startRollout(this.conductor, input, this.#options.clock.now());
     await this.#carryOut(outcome);
     return { id, membership };
+  }
+
+  /** What a rollback would do to each device. Changes nothing. */
+  planRollback(input: RollbackInput): RollbackPlan {
+    return planRollback(this.conductor.state, input, this.#options.clock.now());
+  }
+
+  async startRollback(input: RollbackStart): Promise<{ readonly id: RolloutId; readonly planned: RollbackPlan }> {
+    const { id, planned, outcome } = startRollback(this.conductor, input, this.#options.clock.now());
+    await this.#carryOut(outcome);
+    return { id, planned };
   }
 
   async orderRollout(id: string, order: RolloutCommand): Promise<void> {

@@ -30,6 +30,8 @@ export * from "./release-file.ts";
 export * from "./progress.ts";
 export * from "./report-markdown.ts";
 export * from "./report.ts";
+export * from "./rollback.ts";
+export * from "./rollback-plan.ts";
 export * from "./selector.ts";
 export * from "./slots.ts";
 export * from "./snapshot.ts";

@@ -37,7 +37,10 @@ export interface DeviceRecord {
   bootloader: BootloaderBuild | null;
   /** Hash (hex), version and build of the running image; null until the first hello. */
   running: { imageHash: string; version: string; buildId: string; confirmed: boolean } | null;
+  /** The intact image in the other slot; null when there is none. */
   slot1: { imageHash: string; version: string } | null;
+  /** Boot and sequence of the report that told so. */
+  slot1At: readonly [boot: number, sequence: number];
   attempt: KnownAttempt | null;
   resetCause: string;
   interval: Millis;
@@ -66,6 +69,7 @@ export function newDevice(id: DeviceId, door: Door, at: Instant): DeviceRecord {
     bootloader: null,
     running: null,
     slot1: null,
+    slot1At: [0, 0],
     attempt: null,
     resetCause: "unknown",
     interval: Seconds(900),
@@ -149,6 +153,7 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
   if (body.kind === "crash") {
     device.crashes += 1;
   }
+  learnSlot(device, report);
   if (freshness === "late") {
     if (body.kind === "hello" && report.boot === device.boots[0]?.boot) {
       learnIdentity(device, body, freshness);
@@ -158,7 +163,6 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
   switch (body.kind) {
     case "hello":
       learnIdentity(device, body, freshness);
-      device.slot1 = body.slot1 === null ? null : { imageHash: hex(body.slot1.imageHash), version: body.slot1.version };
       device.attempt = body.attempt === null ? null : knownAttempt(body.attempt);
       break;
     case "heartbeat": {
@@ -204,6 +208,20 @@ function learnIdentity(device: DeviceRecord, hello: Hello, freshness: "new" | "l
     buildId: hex(hello.running.buildId),
     confirmed: hello.running.confirmed || toldSince,
   };
+}
+
+/**
+ * What the other slot holds: the newest word counts, in the order of the device's own reports. A hello tells; a download that
+ * has begun has erased it, and nothing is known to be intact there until the next hello.
+ */
+function learnSlot(device: DeviceRecord, { boot, sequence, body }: Report): void {
+  const overwritten = body.kind === "progress" && (body.state === "downloading" || body.state === "downloaded");
+  const [knownBoot, knownSequence] = device.slot1At;
+  if ((body.kind !== "hello" && !overwritten) || boot < knownBoot || (boot === knownBoot && sequence < knownSequence)) {
+    return;
+  }
+  device.slot1At = [boot, sequence];
+  device.slot1 = body.kind !== "hello" || body.slot1 === null ? null : { imageHash: hex(body.slot1.imageHash), version: body.slot1.version };
 }
 
 function knownAttempt(attempt: Attempt): KnownAttempt {

@@ -24,6 +24,10 @@ const member = (index: number): Assignment => ({
   interval: Minutes(5),
   crashes: 0,
   silent: false,
+  way: "download",
+  swapBack: false,
+  swapBackFailed: false,
+  ready: true,
   reason: "",
 });
 const context: JudgeContext = {

@@ -113,13 +113,18 @@ export function freeze(options: {
   const canarySet = new Set<string>(canary);
   const rest = hashOrder(seed, population.map((device) => device.id).filter((id) => !canarySet.has(id)));
   const order = [...canary, ...rest] as DeviceId[];
-  const controls = drawControls(order, counts, stratum);
+  const placed = place(plan, order.map((id) => devices.get(id) as DeviceRecord), counts, options.at);
+  return { ...placed, excluded };
+}
+
+/** Puts devices into the stages of a plan in the order given: those of the first stage come first. `counts`: devices per stage. */
+export function place(plan: Plan, order: readonly DeviceRecord[], counts: readonly number[], at: Instant): Omit<Membership, "excluded"> {
+  const stratum = new Map(order.map((device) => [device.id as string, stratumOf(plan, device)]));
+  const controls = drawControls(order.map((device) => device.id), counts, stratum);
   const members: Member[] = [];
-  const compared = comparedMetrics(plan).filter((name) => haveHistory(population, name, options.at));
-  let position = 0;
+  const compared = comparedMetrics(plan).filter((name) => haveHistory(order, name, at));
   for (const [stage, count] of counts.entries()) {
-    for (let i = 0; i < count; i += 1, position += 1) {
-      const device = devices.get(order[position] as DeviceId) as DeviceRecord;
+    for (const device of order.slice(members.length, members.length + count)) {
       members.push({
         device: device.id,
         stage,
@@ -129,19 +134,19 @@ export function freeze(options: {
         control: controls.get(device.id) ?? null,
         heardAt: device.lastSeen,
         interval: device.interval,
-        ...usualFor(device, compared, options.at),
+        ...usualFor(device, compared, at),
       });
     }
   }
-  const report = representativeness(countBy(population.map((device) => stratum.get(device.id) as string)), countBy(canary.map((id) => stratum.get(id) as string)));
-  const warnings = cover(plan, report, canary.map((id) => devices.get(id as DeviceId) as DeviceRecord), population);
+  const canary = order.slice(0, counts[0] ?? 0);
+  const strata = (of: readonly DeviceRecord[]): Record<string, number> => countBy(of.map((device) => stratum.get(device.id) as string));
+  const report = representativeness(strata(order), strata(canary));
   return {
     members,
-    excluded,
     stages: plan.stages.map((stage, index) => ({ name: stage.name, size: counts[index] as number })),
     representativeness: report,
-    baseline: baselineOf(population.map((device) => device.history)),
-    warnings,
+    baseline: baselineOf(order.map((device) => device.history)),
+    warnings: cover(plan, report, canary, order),
   };
 }
 

@@ -15,12 +15,13 @@ import {
   variantKey,
 } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
-import type { Conductor, Outcome } from "./conductor.ts";
+import { type Conductor, nextRolloutId, type Outcome } from "./conductor.ts";
 import { checkDeclaration, type Declaration, declared } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
 import { Hops } from "./hops.ts";
 import { inspectArtifact, refuseForFleet } from "./inspection.ts";
 import { markMigration } from "./layout.ts";
+import { planRollback, type RollbackInput, type RollbackPlan, rollbackStarted, wayBackOf } from "./rollback.ts";
 import { freeze, type Membership, type ReleaseRecord } from "./membership.ts";
 
 /** A file offered for one variant. */
@@ -191,14 +192,10 @@ export function planRollout(conductor: Conductor, input: RolloutInput, at: Insta
 export function startRollout(conductor: Conductor, input: RolloutInput, at: Instant): { readonly id: RolloutId; readonly membership: Membership; readonly outcome: Outcome } {
   checkAuthority(input.authority, "starting a rollout");
   const release = releaseOf(conductor, input.release);
-  if (release.barred !== null && input.override !== true) {
-    throw new CoalmineError("release/barred", `release ${release.id} is barred: ${release.barred}; start with an override and a reason to lift it`);
-  }
-  const id = rolloutId(input.id ?? nextRolloutId(conductor));
-  if (conductor.state.rollouts.has(id)) {
-    throw new CoalmineError("rollout/exists", `rollout ${id} exists; choose another id`);
-  }
+  refuseBarred(release, input.override);
+  const id = newRolloutId(conductor, input.id);
   const membership = planRollout(conductor, input, at);
+  const wayBack = wayBackOf(conductor.state, input.plan, release, membership.members);
   const decision: Extract<Decision, { type: "rollout-started" }> = {
     type: "rollout-started",
     rollout: id,
@@ -210,21 +207,51 @@ export function startRollout(conductor: Conductor, input: RolloutInput, at: Inst
     ...(membership.excluded.length === 0 ? {} : { excluded: membership.excluded }),
     representative: membership.representativeness.verdict,
     ...(membership.baseline === undefined ? {} : { baseline: membership.baseline }),
+    ...(wayBack === undefined ? {} : { wayBack }),
     authority: input.authority,
   };
+  return { id, membership, outcome: startUnbarred(conductor, release, decision, at) };
+}
+
+/** Lifts the bar that an override was given for, then starts. */
+function startUnbarred(conductor: Conductor, release: ReleaseRecord, decision: Extract<Decision, { type: "rollout-started" }>, at: Instant): Outcome {
   const unbar =
     release.barred === null
       ? { entries: [], effects: [] }
-      : conductor.change({ type: "release-unbarred", release: release.id as ReleaseId, authority: input.authority }, at);
+      : conductor.change({ type: "release-unbarred", release: release.id as ReleaseId, authority: decision.authority }, at);
   const started = conductor.start(decision, at);
-  return { id, membership, outcome: { entries: [...unbar.entries, ...started.entries], effects: started.effects } };
+  return { entries: [...unbar.entries, ...started.entries], effects: started.effects };
 }
 
-function nextRolloutId(conductor: Conductor): string {
-  for (let n = conductor.state.rollouts.size + 1; ; n += 1) {
-    if (!conductor.state.rollouts.has(`r${n}` as RolloutId)) {
-      return `r${n}`;
-    }
+export interface RollbackStart extends RollbackInput {
+  readonly id?: string | undefined;
+  /** Lifts a bar on the release that is gone back to, by name and reason. */
+  readonly override?: boolean | undefined;
+  readonly authority: Authority;
+}
+
+/** Starts a rollback: the rollout it leaves ends and its exposed members go over, in one entry of the log (R3, R33). */
+export function startRollback(conductor: Conductor, input: RollbackStart, at: Instant): { readonly id: RolloutId; readonly planned: RollbackPlan; readonly outcome: Outcome } {
+  checkAuthority(input.authority, "starting a rollback");
+  const { state } = conductor;
+  const id = newRolloutId(conductor, input.id);
+  const planned = planRollback(state, input, at);
+  const release = releaseOf(conductor, planned.to);
+  refuseBarred(release, input.override);
+  const decision = rollbackStarted(planned, { rollout: id, offerBase: state.nextOfferBase, authority: input.authority });
+  return { id, planned, outcome: startUnbarred(conductor, release, decision, at) };
+}
+
+function refuseBarred(release: ReleaseRecord, override: boolean | undefined): void {
+  if (release.barred !== null && override !== true) {
+    throw new CoalmineError("release/barred", `release ${release.id} is barred: ${release.barred}; start with an override and a reason to lift it`);
   }
 }
 
+function newRolloutId(conductor: Conductor, wanted: string | undefined): RolloutId {
+  const id = rolloutId(wanted ?? nextRolloutId(conductor.state));
+  if (conductor.state.rollouts.has(id)) {
+    throw new CoalmineError("rollout/exists", `rollout ${id} exists; choose another id`);
+  }
+  return id;
+}

@@ -202,6 +202,12 @@ const planShape = z.strictObject({
   alpha: share.refine((alpha) => alpha > 0 && alpha <= 0.5, "must be above 0 and at most 0.5").default(0.05),
   harmBudget: share.refine((budget) => budget > 0, "must be above 0").optional(),
   minDevices: z.int().min(1).max(10_000).default(20),
+  onFail: z
+    .union([z.literal("rollback"), z.strictObject({ rollback: z.string().min(1).max(64) })], {
+      error: 'must be "rollback", for the release that most of the devices ran before, or {rollback: RELEASE}',
+    })
+    .optional(),
+  rollbackShareMin: share.optional(),
 });
 
 /** Plan data from anything JSON-like. Throws `plan/...` naming the field. */
@@ -226,6 +232,8 @@ export function planFromData(data: unknown, source = "plan"): Plan {
     alpha: shape.alpha,
     harmBudget: shape.harmBudget ?? 0,
     minDevices: shape.minDevices,
+    ...(shape.onFail === undefined ? {} : { onFail: { rollback: shape.onFail === "rollback" ? "previous" : shape.onFail.rollback } }),
+    ...(shape.rollbackShareMin === undefined ? {} : { rollbackShareMin: shape.rollbackShareMin }),
   });
 }
 

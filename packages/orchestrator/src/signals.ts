@@ -3,6 +3,7 @@ import { after, type Assignment, type Instant, Seconds, type Signal } from "@coa
 import type { Attempt, Report } from "@coalmine/protocol";
 import type { DeviceRecord, Samples } from "./inventory.ts";
 import { hex, type ReleaseArtifact } from "./entry.ts";
+import { canSwapBack } from "./slots.ts";
 
 /**
  * What one report means for the rollout a device takes part in. `artifact` is the one of the release that fits the
@@ -11,14 +12,20 @@ import { hex, type ReleaseArtifact } from "./entry.ts";
 export function signalsOf(
   device: DeviceRecord,
   member: Assignment,
-  artifact: ReleaseArtifact | undefined,
-  heard: { readonly report: Report; readonly freshness: "new" | "late"; readonly samples: Samples },
-  at: Instant,
+  release: {
+    readonly artifact: ReleaseArtifact | undefined;
+    /** In a rollback: how the release that is left stands on the device. */
+    readonly left?: { readonly holds: boolean; readonly returned: string | undefined } | undefined;
+  },
+  heard: { readonly report: Report; readonly freshness: "new" | "late"; readonly samples: Samples; readonly at: Instant },
 ): Signal[] {
-  const { report, freshness } = heard;
+  const { artifact, left } = release;
+  const { report, freshness, at } = heard;
   const { body } = report;
   const target = artifact?.imageHash ?? "";
   const signals: Signal[] = [];
+  /** Where a member of a rollback stands: told with everything that is heard of it. */
+  const way = left === undefined ? {} : { swapBack: canSwapBack(device, target), ready: left.holds };
   const fromAttempt = (attempt: Attempt, reason: string): void => {
     if (attempt.offer !== member.offer || member.offer === 0) {
       return;
@@ -46,6 +53,7 @@ export function signalsOf(
         confirmed: body.running.confirmed,
         boot: report.boot,
         metrics: {},
+        ...way,
       });
       break;
     case "heartbeat":
@@ -59,6 +67,7 @@ export function signalsOf(
         confirmed: body.confirmed,
         boot: report.boot,
         metrics: heard.samples,
+        ...way,
       });
       break;
     case "progress":
@@ -88,6 +97,9 @@ export function signalsOf(
       break;
     case "log":
       break;
+  }
+  if (left?.returned !== undefined && freshness === "new") {
+    signals.push({ kind: "returned", reason: left.returned });
   }
   return signals;
 }

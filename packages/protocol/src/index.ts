@@ -15,6 +15,7 @@ export {
   commandTopic,
   deviceFilter,
   hostFilters,
+  isKept,
   mayPublish,
   mayReceive,
   maySubscribe,

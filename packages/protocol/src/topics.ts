@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeviceId, type DeviceId } from "@coalmine/core";
+import type { Command } from "./command.ts";
 
 // T1. A device may publish on its own up/ topics and subscribe to its own down/ topics, and nothing else.
 // T2. Whatever is not understood is denied: an unknown channel, a wildcard in a topic, another device, an empty id.
+
+/** True for commands that stand until they are taken back: the broker keeps (retains) the newest for a device that is not there. */
+export function isKept(command: Pick<Command, "kind">): boolean {
+  return command.kind === "offer" || command.kind === "swap-back";
+}
 
 /** What travels on a topic. */
 export type Channel = "report" | "block-request" | "command" | "block-answer";

@@ -12,4 +12,5 @@ export { lookAtSettings, manufacture } from "./settings.ts";
 export { storageGeometry } from "./storage.ts";
 export type { Layout, SchemaStep, SettingsOperation, StorageProgram, ValueName } from "./storage-program.ts";
 export { firstLayout, valueNames } from "./storage-program.ts";
+export { otherSlot } from "./flash-state.ts";
 export { cutApplication, step } from "./step.ts";

@@ -180,7 +180,7 @@ expect: [{ rollout: "1.1.0", outcome: complete }]
 
   test("defaults are filled in: every release rolls out once, in order", () => {
     const scenario = parseScenario(base.replace('[{ version: "1.1.0" }]', '[{ version: "1.1.0" }, { version: "1.2.0", defects: [{ kind: leak, exhausted: 2h, only: { share: 10% } }] }]'));
-    expect(scenario.rollouts.map((rollout) => rollout.release)).toEqual(["1.1.0", "1.2.0"]);
+    expect(scenario.rollouts.map((rollout) => "release" in rollout && rollout.release)).toEqual(["1.1.0", "1.2.0"]);
     expect(scenario.releases[1]?.defects).toEqual([{ kind: "leak", exhausted_s: 7_200, only: { share: 0.1 } }]);
     expect(scenario.plan).toEqual({ gates: "default" });
   });

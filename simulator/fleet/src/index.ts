@@ -7,5 +7,5 @@ export { parseScenario, releaseFromData } from "./scenario.ts";
 export type { Fleet, FleetSummary } from "./fleet.ts";
 export { assembleFleet, describeFleet, deviceDescription, deviceIdAt } from "./fleet.ts";
 export type { BuildSpec, BuiltArtifact, BuiltRelease } from "./release.ts";
-export { buildRelease, labKey } from "./release.ts";
+export { buildRelease, labKey, reversionRelease } from "./release.ts";
 export { selectDevices } from "./select.ts";

@@ -2,7 +2,7 @@
 import { createHash, createPrivateKey, type KeyObject } from "node:crypto";
 import { CoalmineError, type Variant } from "@coalmine/core";
 import { type Defect, type HardwareKind, programPayload } from "@coalmine/device";
-import { buildImage, parseImage, parseVersion, type SigningKey, slotCapacity } from "@coalmine/mcuboot";
+import { buildImage, parseImage, parseVersion, reversionImage, type SigningKey, slotCapacity } from "@coalmine/mcuboot";
 import { headerSize } from "./kinds.ts";
 
 /**
@@ -78,18 +78,32 @@ function buildArtifact(spec: BuildSpec, kind: HardwareKind, key: SigningKey): Bu
     key,
     ...(spec.securityCounter === undefined ? {} : { securityCounter: spec.securityCounter }),
   });
+  return signed(spec.version, kind, { variant, bytes, buildId });
+}
+
+/** The payloads of a release under another version, signed again (R34): the code is the old one, and so is the build id that it carries. */
+export function reversionRelease(release: BuiltRelease, version: string, kinds: readonly HardwareKind[], key: SigningKey): BuiltRelease {
+  const artifacts = release.artifacts.map(({ variant, hardware, bytes, buildId }) => {
+    const { image } = reversionImage(bytes, { version: parseVersion(version), key });
+    return signed(version, kinds.find((kind) => kind.name === hardware) as HardwareKind, { variant, bytes: image, buildId });
+  });
+  return { version, artifacts };
+}
+
+function signed(version: string, kind: HardwareKind, made: Pick<BuiltArtifact, "variant" | "bytes" | "buildId">): BuiltArtifact {
+  const { bytes } = made;
   const capacity = slotCapacity(kind.bootloader, kind.geometry);
   if (bytes.length > capacity) {
     throw new CoalmineError(
       "fleet/image-too-large",
-      `version ${spec.version} for ${kind.name}: ${bytes.length} bytes do not fit a slot that takes ${capacity} in mode ${kind.bootloader.mode}; make the release smaller or the slot larger`,
+      `version ${version} for ${kind.name}: ${bytes.length} bytes do not fit a slot that takes ${capacity} in mode ${kind.bootloader.mode}; make the release smaller or the slot larger`,
     );
   }
   const parsed = parseImage(bytes);
   if (parsed.kind !== "image") {
     throw new Error(`buildRelease: our own image does not parse: ${parsed.reason}`);
   }
-  return { variant, hardware: kind.name, bytes, imageHash: hex(parsed.computedHash), buildId };
+  return { ...made, hardware: kind.name, imageHash: hex(parsed.computedHash) };
 }
 
 function hex(bytes: Uint8Array): string {

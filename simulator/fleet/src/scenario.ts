@@ -72,12 +72,29 @@ const release = z.strictObject({
   storageSchema: z.int().min(0).max(65_535).default(1),
   /** Hardware kinds it is built for; all when left out. */
   hardware: z.array(label).min(1).optional(),
+  /** The payload of another release of the scenario, under this version and signed again (R34). */
+  reversionOf: versionText.optional(),
+});
+
+const plan = z.record(z.string(), z.unknown());
+
+/** Brings the devices that the last rollout of a release reached back. */
+const rollback = z.strictObject({
+  rollback: versionText,
+  /** Version to go back to; without it the one that most of them ran before. */
+  to: versionText.optional(),
+  /** Instead of the one that the orchestrator makes of the rollout's own. */
+  plan: plan.optional(),
+  emergency: z.boolean().default(false),
+  /** Also devices whose bootloader is predicted to refuse. */
+  includeRefused: z.boolean().default(false),
+  after: duration.default(Milliseconds(0)),
 });
 
 const rollout = z.strictObject({
   release: versionText,
   /** Instead of the scenario's plan. */
-  plan: z.record(z.string(), z.unknown()).optional(),
+  plan: plan.optional(),
   /** Wait after the previous rollout ended, or after the start for the first. */
   after: duration.default(Milliseconds(0)),
 });
@@ -102,6 +119,8 @@ const expectation = z.strictObject({
   name: z.string().min(1).max(200).optional(),
   /** Version of the release whose rollout this is about. */
   rollout: versionText,
+  /** It is about the rollback of that rollout: the last one, or the last one to this version. */
+  rollback: z.union([z.literal(true), versionText], { error: "must be true, or the version that is gone back to" }).optional(),
   outcome: z.enum(["complete", "halted", "held", "rolled_back", "aborted"]).optional(),
   verdict: z.enum(["pass", "fail", "inconclusive"]).optional(),
   /** Devices that ever began the update, at most. */
@@ -122,6 +141,12 @@ const expectation = z.strictObject({
   reasons: z.record(z.string().min(1).max(200), range).optional(),
   /** Devices that run this version at the end of the scenario. */
   runs: z.record(versionText, range).optional(),
+  /** Devices whose other slot holds this version at the end. */
+  keeps: z.record(versionText, range).optional(),
+  /** What a rollback predicted before its start: devices by class. */
+  predicted: z.partialRecord(z.enum(["swap-back", "download", "undecided", "unreachable", "refused", "schema", "unfit", "elsewhere", "back"]), range).optional(),
+  /** How a rollback's offers went out: devices by the way of the newest. */
+  ways: z.partialRecord(z.enum(["swap-back", "download"]), range).optional(),
   /** Devices on which nothing runs at the end: the bootloader found nothing to start, or the board is dead. */
   stopped: range.optional(),
   /** Every `operation: each` of the scenario has met every flash operation of its boot, on every kind of hardware it is about. */
@@ -137,7 +162,7 @@ const scenarioShape = z.strictObject({
   fleet: z.union([z.string().min(1).max(256), z.record(z.string(), z.unknown())], { error: "must be a fleet, or the name of a fleet file" }),
   releases: z.array(release).min(1, "needs at least one release").max(16),
   plan: z.record(z.string(), z.unknown(), { error: "must be a plan; `gates: default` is the least it says" }),
-  rollouts: z.array(rollout).min(1).max(16).optional(),
+  rollouts: z.array(z.union([rollout, rollback])).min(1).max(16).optional(),
   faults: z.array(fault).max(256).default([]),
   expect: z.array(expectation).min(1, "a scenario without expectations shows nothing").max(64),
   /** Virtual time after which the scenario is over, whatever has happened. */
@@ -195,10 +220,21 @@ export function parseScenario(text: string, options: ScenarioOptions = {}): Scen
       fail("hardware", `releases.${index}.hardware: the fleet has no kind ${JSON.stringify(unknown)}; it has ${[...kinds].join(", ")}`);
     }
   }
+  for (const [index, { reversionOf }] of shape.releases.entries()) {
+    if (reversionOf !== undefined && !versions.slice(0, index).includes(reversionOf)) {
+      fail("release", `releases.${index}.reversionOf: there is no release ${reversionOf} before it; there are ${versions.slice(0, index).join(", ") || "none"}`);
+    }
+  }
   const rollouts: readonly RolloutSpec[] = shape.rollouts ?? versions.map((version) => ({ release: version, after: Milliseconds(0) }));
   for (const [index, entry] of rollouts.entries()) {
-    if (!versions.includes(entry.release)) {
-      fail("release", `rollouts.${index}.release: there is no release ${entry.release}; there are ${versions.join(", ")}`);
+    const named = "rollback" in entry ? [["rollback", entry.rollback] as const, ["to", entry.to] as const] : [["release", entry.release] as const];
+    for (const [field, version] of named) {
+      if (version !== undefined && !versions.includes(version)) {
+        fail("release", `rollouts.${index}.${field}: there is no release ${version}; there are ${versions.join(", ")}`);
+      }
+    }
+    if ("rollback" in entry && !rollouts.slice(0, index).some((earlier) => "release" in earlier && earlier.release === entry.rollback)) {
+      fail("rollback", `rollouts.${index}.rollback: no rollout of ${entry.rollback} comes before it`);
     }
   }
   for (const [index, entry] of shape.faults.entries()) {
@@ -207,8 +243,9 @@ export function parseScenario(text: string, options: ScenarioOptions = {}): Scen
     }
   }
   for (const [index, entry] of shape.expect.entries()) {
-    if (!rollouts.some((candidate) => candidate.release === entry.rollout)) {
-      fail("expectation", `expect.${index}.rollout: no rollout of ${entry.rollout}; there are ${rollouts.map((candidate) => candidate.release).join(", ")}`);
+    const started = rollouts.flatMap((candidate) => ("release" in candidate ? [candidate.release] : []));
+    if (!started.includes(entry.rollout)) {
+      fail("expectation", `expect.${index}.rollout: no rollout of ${entry.rollout}; there are ${started.join(", ")}`);
     }
   }
   return { ...shape, fleet: spec, rollouts };

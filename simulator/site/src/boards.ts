@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the boards themselves show at the end of a scenario, whatever they have reported.
-import type { Device } from "@coalmine/device";
+import { type Device, otherSlot } from "@coalmine/device";
 import type { Fault } from "@coalmine/fleet";
 import { cutName } from "./faults.ts";
 
-/** Which versions run, and on how many devices nothing does. A board that reboots just then counts as running. */
-export function lookAtBoards(boards: readonly Device[]): { readonly runs: Readonly<Record<string, number>>; readonly stopped: number } {
+/** Which versions run and which lie in the other slot, and on how many devices nothing runs. A board that reboots just then counts as running. */
+export function lookAtBoards(boards: readonly Device[]): { readonly runs: Readonly<Record<string, number>>; readonly keeps: Readonly<Record<string, number>>; readonly stopped: number } {
   const runs: Record<string, number> = {};
+  const keeps: Record<string, number> = {};
   let stopped = 0;
   for (const board of boards) {
     const version = board.running?.version;
+    const other = version === undefined ? undefined : board.flash.image(otherSlot(board.slot))?.version;
+    if (other !== undefined) {
+      keeps[other] = (keeps[other] ?? 0) + 1;
+    }
     if (board.phase === "stopped") {
       stopped++;
     } else if (version !== undefined) {
       runs[version] = (runs[version] ?? 0) + 1;
     }
   }
-  return { runs, stopped };
+  return { runs, keeps, stopped };
 }
 
 /** Losses of power inside the bootloaders of one kind of hardware, planned by one fault. */

@@ -10,6 +10,16 @@ export interface Checked {
   readonly detail: string;
 }
 
+/** Of the rollbacks of a rollout: the last, or the last to a version. Undefined: the rollout itself. */
+export type Back = Expectation["rollback"];
+
+/** The last rollout of a release, or the last rollback of it that is meant. */
+export function whichOf<R extends { readonly release: string; readonly rollback: { readonly from: string } | null }>(rollouts: readonly R[], release: string, rollback: Back): R | undefined {
+  return rollouts.findLast((one) =>
+    rollback === undefined ? (one.rollback ?? null) === null && one.release === release : one.rollback?.from === release && (rollback === true || one.release === rollback),
+  );
+}
+
 /** What only somebody who sees the boards and every assignment can say. */
 export interface Findings {
   /** Devices by the version that runs at the end. */
@@ -17,21 +27,26 @@ export interface Findings {
   /** Devices on which nothing runs. */
   readonly stopped: number;
   readonly cuts: readonly CutTally[];
-  /** Reasons of the assignments in the rollout of a release. */
-  readonly reasons: (release: string) => readonly string[];
-  /** Why the rollout of a release was refused. */
-  readonly refusal?: (release: string) => string | undefined;
+  /** Devices by the version that the other slot holds at the end. */
+  readonly keeps?: Readonly<Record<string, number>>;
+  /** Reasons of the assignments in the rollout of a release, or in its rollback. */
+  readonly reasons: (release: string, rollback: Back) => readonly string[];
+  /** How each device that was offered something was to get it. */
+  readonly ways?: (release: string, rollback: Back) => readonly string[];
+  /** Why the rollout of a release, or its rollback, was refused. */
+  readonly refusal?: (release: string, rollback: Back) => string | undefined;
 }
 
 /** Holds what came out against what a scenario expects; one line each (R49). */
 export function checkExpectations(expected: readonly Expectation[], rollouts: readonly RolloutSummary[], found?: Findings): Checked[] {
   return expected.map((expectation) => {
-    const rollout = rollouts.findLast((candidate) => candidate.release === expectation.rollout);
+    const { rollback } = expectation;
+    const rollout = whichOf(rollouts, expectation.rollout, rollback);
     const name = expectation.name ?? describe(expectation);
-    const refusal = found?.refusal?.(expectation.rollout);
+    const refusal = found?.refusal?.(expectation.rollout, rollback);
     if (rollout === undefined) {
       const ok = expectation.refused !== undefined && refusal?.includes(expectation.refused) === true;
-      return { name, ok, detail: refusal === undefined ? `the rollout of ${expectation.rollout} never started` : `refused: ${refusal}` };
+      return { name, ok, detail: refusal === undefined ? `the ${rollback === undefined ? "rollout" : "rollback"} of ${expectation.rollout} never started` : `refused: ${refusal}` };
     }
     const wrong = [...differences(expectation, rollout), ...differencesOnBoards(expectation, found)];
     const outcome = `${rollout.outcome}, ${rollout.verdict}, ${rollout.offered} offered, ${rollout.exposed} exposed, ${JSON.stringify(rollout.states)}`;
@@ -61,6 +76,9 @@ function differences(expectation: Expectation, rollout: RolloutSummary): string[
   for (const [state, bounds] of Object.entries(expectation.states ?? {})) {
     wrong.push(...outside(rollout.states[state] ?? 0, bounds, state));
   }
+  for (const [name, bounds] of Object.entries(expectation.predicted ?? {})) {
+    wrong.push(...outside(rollout.rollback?.predicted[name] ?? 0, bounds, `predicted as ${name}`));
+  }
   const from = Date.parse(rollout.stages[0]?.openedAt ?? "");
   const to = Date.parse(rollout.endedAt ?? "");
   if (expectation.notBefore !== undefined && !(to - from >= expectation.notBefore)) {
@@ -84,14 +102,17 @@ function outside(count: number, bounds: Bounds | undefined, what: string): strin
 }
 
 function differencesOnBoards(expectation: Expectation, found: Findings | undefined): string[] {
-  const { runs = {}, reasons = {}, stopped, everyOperationCut, rollout } = expectation;
+  const { runs = {}, keeps = {}, ways = {}, reasons = {}, stopped, everyOperationCut, rollout, rollback } = expectation;
   if (found === undefined) {
-    const asked = [...Object.keys(runs), ...Object.keys(reasons)].length > 0 || stopped !== undefined || everyOperationCut !== undefined;
-    return asked ? ["runs, reasons, stopped and everyOperationCut can be looked at in virtual time only"] : [];
+    const asked = [runs, keeps, ways, reasons].flatMap(Object.keys).length > 0 || stopped !== undefined || everyOperationCut !== undefined;
+    return asked ? ["runs, keeps, ways, reasons, stopped and everyOperationCut can be looked at in virtual time only"] : [];
   }
-  const said = found.reasons(rollout);
+  const said = found.reasons(rollout, rollback);
+  const went = found.ways?.(rollout, rollback) ?? [];
   return [
     ...Object.entries(runs).flatMap(([version, bounds]) => outside(found.runs[version] ?? 0, bounds, `devices run ${version}`)),
+    ...Object.entries(keeps).flatMap(([version, bounds]) => outside(found.keeps?.[version] ?? 0, bounds, `devices keep ${version}`)),
+    ...Object.entries(ways).flatMap(([way, bounds]) => outside(went.filter((one) => one === way).length, bounds, `devices sent back by ${way}`)),
     ...Object.entries(reasons).flatMap(([text, bounds]) => outside(said.filter((reason) => reason.includes(text)).length, bounds, `with the reason "${text}"`)),
     ...outside(found.stopped, stopped, "devices stopped"),
     ...(everyOperationCut === true ? found.cuts.flatMap(uncut) : []),
@@ -110,7 +131,7 @@ function uncut(tally: CutTally): string[] {
 }
 
 function describe(expectation: Expectation): string {
-  const { rollout, outcome, verdict, haltedBy, exposedMax } = expectation;
+  const { rollout, rollback, outcome, verdict, haltedBy, exposedMax } = expectation;
   const parts = [outcome, verdict, haltedBy === undefined ? undefined : `by ${haltedBy}`, exposedMax === undefined ? undefined : `at most ${exposedMax} exposed`];
-  return `${rollout}: ${parts.filter((part) => part !== undefined).join(", ") || "as expected"}`;
+  return `${rollback === undefined ? "" : "rollback of "}${rollout}: ${parts.filter((part) => part !== undefined).join(", ") || "as expected"}`;
 }

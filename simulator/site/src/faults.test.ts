@@ -81,7 +81,7 @@ test.each([
 const eachFault = { kind: "power-cut", when: "applying", operation: "each", devices: "all", off: 0 } as unknown as Fault;
 
 function board(hardware: string, operation: number, outcome: BootCut["outcome"], running: string | null = "1.1.0"): Device {
-  return { description: { hardware: { name: hardware } }, cuts: [{ operation, outcome, name: "fault 0" }], phase: running === null ? "stopped" : "running", running: running === null ? null : { version: running } } as unknown as Device;
+  return { description: { hardware: { name: hardware } }, cuts: [{ operation, outcome, name: "fault 0" }], flash: { image: () => null }, phase: running === null ? "stopped" : "running", running: running === null ? null : { version: running } } as unknown as Device;
 }
 
 test("every operation counts as cut only when none is left out and one device found none left", () => {

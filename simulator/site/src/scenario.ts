@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, CoalmineError, type DeviceId, type Instant, instant, isActive, isQuiet, type Judge, memberOf, Minutes, type RolloutId, type Rollout } from "@coalmine/core";
 import type { DeviceDescription } from "@coalmine/device";
-import { assembleFleet, type BuiltRelease, buildRelease, deviceDescription, type Fleet, labKey, type ReleaseSpec, type Scenario } from "@coalmine/fleet";
+import { assembleFleet, type BuiltRelease, buildRelease, deviceDescription, type Fleet, labKey, type ReleaseSpec, reversionRelease, type RolloutSpec, type Scenario } from "@coalmine/fleet";
 import {
   type ArtifactStore,
   createRelease,
   type EventLog,
   inspectRelease,
+  type Outcome,
   planFromData,
   type RolloutSummary,
+  startRollback,
   startRollout,
   summarise,
 } from "@coalmine/orchestrator";
-import { type Checked, checkExpectations, type Findings } from "./expectations.ts";
+import { type Checked, checkExpectations, type Findings, whichOf } from "./expectations.ts";
 import { cutsMet, type CutTally, lookAtBoards } from "./boards.ts";
 import { planFaults } from "./faults.ts";
 import { type Boards, VirtualSite } from "./site.ts";
@@ -55,7 +57,12 @@ export function prepare(scenario: Scenario, change: { readonly devices?: number 
   const seed = change.seed ?? scenario.seed;
   const spec = { ...scenario.fleet, seed, ...(change.devices === undefined ? {} : { devices: change.devices }) };
   const fleet = assembleFleet(spec, labKey(seed));
-  return { fleet, releases: new Map(scenario.releases.map((release) => [release.version, build(fleet, release)])) };
+  const releases = new Map<string, BuiltRelease>();
+  for (const release of scenario.releases) {
+    const source = release.reversionOf === undefined ? undefined : releases.get(release.reversionOf);
+    releases.set(release.version, source === undefined ? build(fleet, release) : reversionRelease(source, release.version, fleet.hardware, fleet.signingKey));
+  }
+  return { fleet, releases };
 }
 
 function build(fleet: Fleet, release: ReleaseSpec): BuiltRelease {
@@ -83,32 +90,26 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
   const refusals = new Map<string, string>();
   for (const wanted of scenario.rollouts) {
     site.run(after(site.now, wanted.after));
-    const { conductor } = site;
-    const authority = { by: "scenario", reason: scenario.name };
-    const release = releases.get(wanted.release) as BuiltRelease;
-    if (!conductor.state.releases.has(wanted.release as never)) {
-      const input = { id: wanted.release, artifacts: release.artifacts, authority };
-      site.carryOut(createRelease(conductor, input, inspectRelease(conductor, input, [fleet.publicKey]), site.now));
-    }
-    const plan = planFromData(wanted.plan ?? scenario.plan, scenario.name);
-    freeMembers(site, ids, ended);
-    let id: RolloutId;
+    registerAll(site, scenario, { fleet, releases });
+    const begun = new Set(site.conductor.state.rollouts.keys());
     try {
-      const started = startRollout(conductor, { release: wanted.release, plan, seed, authority }, site.now);
-      ({ id } = started);
-      site.carryOut(started.outcome);
+      const { outcome } = "rollback" in wanted ? goBack(site, scenario, wanted) : begin(site, scenario, wanted, { seed, ids, ended });
+      site.carryOut(outcome);
     } catch (error) {
-      if (!(error instanceof CoalmineError) || !scenario.expect.some((expected) => expected.rollout === wanted.release && expected.refused !== undefined)) {
+      const version = "rollback" in wanted ? wanted.rollback : wanted.release;
+      if (!(error instanceof CoalmineError) || !scenario.expect.some((expected) => expected.rollout === version && (expected.rollback !== undefined) === ("rollback" in wanted) && expected.refused !== undefined)) {
         throw error;
       }
-      refusals.set(wanted.release, error.message);
+      refusals.set(nameOf(version, "rollback" in wanted), error.message);
       continue;
     }
-    ids.push(id);
-    while (site.now < limit && !isOver(site.conductor.rollout(id))) {
+    // A rollout may bring a rollback with it, which is waited for like itself.
+    const fresh = (): RolloutId[] => [...site.conductor.state.rollouts.keys()].filter((id) => !begun.has(id));
+    while (site.now < limit && !fresh().every((id) => isOver(site.conductor.rollout(id)))) {
       site.run(after(site.now, Minutes(10)));
-      run.progress?.(site, ids.map((known) => summarise(site.conductor.rollout(known))));
+      run.progress?.(site, [...ids, ...fresh()].map((known) => summarise(site.conductor.rollout(known))));
     }
+    ids.push(...fresh());
   }
   const rollouts = ids.map((id) => ended.get(id) ?? summarise(site.conductor.rollout(id)));
   const virtualSeconds = (site.now - scenarioStart) / 1_000;
@@ -121,10 +122,40 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
     rollouts,
     log: log.digest(),
     cuts: cutsMet(scenario.faults, site.boards),
-    expectations: checkExpectations(scenario.expect, rollouts, { ...findings(scenario, site, ids), refusal: (release) => refusals.get(release) }),
+    expectations: checkExpectations(scenario.expect, rollouts, { ...findings(scenario, site, ids), refusal: (release, rollback) => refusals.get(nameOf(release, rollback !== undefined)) }),
     finalStates: finalStates(descriptions, ids.map((id) => site.conductor.rollout(id))),
     site,
   };
+}
+
+const nameOf = (release: string, rollback: boolean): string => (rollback ? `rollback of ${release}` : release);
+
+type Started = { readonly outcome: Outcome };
+type Wanted = Extract<RolloutSpec, { readonly release: string }>;
+type WantedBack = Extract<RolloutSpec, { readonly rollback: string }>;
+
+/** Makes the scenario's releases known, once. */
+function registerAll(site: VirtualSite, scenario: Scenario, made: { readonly fleet: Fleet; readonly releases: ReadonlyMap<string, BuiltRelease> }): void {
+  for (const [id, release] of made.releases) {
+    if (!site.conductor.state.releases.has(id as never)) {
+      const input = { id, artifacts: release.artifacts, authority: { by: "scenario", reason: scenario.name } };
+      site.carryOut(createRelease(site.conductor, input, inspectRelease(site.conductor, input, [made.fleet.publicKey]), site.now));
+    }
+  }
+}
+
+function begin(site: VirtualSite, scenario: Scenario, wanted: Wanted, run: { readonly seed: number; readonly ids: readonly RolloutId[]; readonly ended: Map<RolloutId, RolloutSummary> }): Started {
+  const plan = planFromData(wanted.plan ?? scenario.plan, scenario.name);
+  freeMembers(site, run.ids, run.ended);
+  return startRollout(site.conductor, { release: wanted.release, plan, seed: run.seed, authority: { by: "scenario", reason: scenario.name } }, site.now);
+}
+
+/** Brings back what the last rollout of a release reached. */
+function goBack(site: VirtualSite, scenario: Scenario, wanted: WantedBack): Started {
+  const of = [...site.conductor.state.rollouts.values()].findLast((rollout) => rollout.release === wanted.rollback && rollout.rollback === null);
+  const { to, emergency, includeRefused } = wanted;
+  const plan = wanted.plan === undefined ? undefined : planFromData(wanted.plan, scenario.name);
+  return startRollback(site.conductor, { rollout: of?.id ?? "none", to, plan, emergency, includeRefused, authority: { by: "scenario", reason: scenario.name } }, site.now);
 }
 
 /** What expectations can ask for beyond the rollouts' own numbers. */
@@ -133,7 +164,8 @@ function findings(scenario: Scenario, site: VirtualSite, ids: readonly RolloutId
   return {
     ...lookAtBoards(site.boards),
     cuts: cutsMet(scenario.faults, site.boards),
-    reasons: (release) => rollouts.findLast((rollout) => rollout.release === release)?.members.map((member) => member.reason) ?? [],
+    reasons: (release, rollback) => whichOf(rollouts, release, rollback)?.members.map((member) => member.reason) ?? [],
+    ways: (release, rollback) => whichOf(rollouts, release, rollback)?.members.flatMap((member) => (member.offer === 0 ? [] : [member.way])) ?? [],
   };
 }
 
