@@ -42,20 +42,49 @@ export function backtrace(dump: Coredump, symbols?: SymbolTable): Backtrace {
   const notes: string[] = [];
   const frames: Frame[] = [];
   const name = (address: number): Located | undefined => (symbols === undefined ? undefined : locate(symbols, address));
+  const exception = interruptedBy(registers["xpsr"]);
+  if (exception !== undefined) notes.push(`the CPU was in ${exception}: the thread is the one that was interrupted, and the stack of interrupts is not dumped`);
   const pc = registers["pc"] as number;
   const lr = registers["lr"] as number;
-  const proved = dump.integrity !== "none" || dump.stackPointer.kind === "exception-frame";
+  const { stackPointer } = dump;
+  const proved = dump.integrity !== "none" || stackPointer.kind === "exception-frame" || (stackPointer.kind === "as-dumped" && stackPointer.proved);
+  const foreign = symbols !== undefined && isForeign(dump, symbols);
+  if (foreign) notes.push("the crashed thread is no object of this ELF: it is probably the ELF of another build, and the names are wrong");
   if (pc !== 0) {
     const at = pc - (pc % 2);
     const located = name(at);
     const inCode = symbols === undefined || located !== undefined;
     if (!inCode) notes.push(`pc 0x${pc.toString(16)} is in no function: a call through a bad pointer, or a different build`);
-    frames.push({ address: at, from: "pc", function: located, certainty: proved && inCode ? "certain" : "likely" });
+    frames.push({ address: at, from: "pc", function: located, certainty: proved && inCode && !foreign ? "certain" : "likely" });
   } else notes.push("pc is 0: a call through NULL, or it was not recorded; lr tells the caller");
   if (lr !== 0 && !isExceptionReturn(lr)) frames.push({ address: callSite(lr), from: "lr", function: name(callSite(lr)), certainty: "likely" });
   if (pc === 0 && lr === 0) notes.push("neither pc nor lr is recorded: reason and thread are all there is");
   scanStack(dump, symbols, frames, notes);
   return { frames, sure: frames.length > 0 && frames.every((frame) => frame.certainty === "certain"), notes };
+}
+
+/** Bits of an address that tell RAM from code on a Cortex-M. */
+const REGION = 29;
+
+/** Whether a table with objects in RAM has none where the thread lies: threads are objects, or lie in one. */
+function isForeign(dump: Coredump, symbols: SymbolTable): boolean {
+  const { thread } = dump;
+  if (thread === null) return false;
+  const at = Number(thread.address);
+  const objects = symbols.symbols.filter((symbol) => symbol.kind === "object" && symbol.size > 0 && symbol.start >>> REGION === at >>> REGION);
+  return objects.length > 0 && !objects.some((symbol) => at >= symbol.start && at < symbol.start + symbol.size);
+}
+
+// Exception numbers of the xPSR's low 9 bits (Armv7-M Architecture Reference Manual, B1.5.2).
+const EXCEPTIONS: Readonly<Record<number, string>> = {
+  2: "the NMI handler", 3: "the hard fault handler", 4: "the memory fault handler", 5: "the bus fault handler", 6: "the usage fault handler",
+  11: "a supervisor call", 12: "the debug monitor", 14: "PendSV", 15: "the SysTick interrupt",
+};
+
+/** What the code that crashed was called by, when it was no thread. */
+function interruptedBy(xpsr: number | undefined): string | undefined {
+  const number = (xpsr ?? 0) & 0x1ff;
+  return number === 0 ? undefined : (EXCEPTIONS[number] ?? (number >= 16 ? `interrupt ${number - 16}` : `exception ${number}`));
 }
 
 const isExceptionReturn = (address: number): boolean => address >= 0xffffff00;
@@ -86,6 +115,9 @@ function scanStack(dump: Coredump, symbols: SymbolTable | undefined, frames: Fra
   notes.push("frames from the stack are guesses: addresses of earlier calls may lie there too");
 }
 
+/** What GCC adds to the name of a function that it changed for some of its callers; another build may not. */
+const CLONE = /(?:\.(?:constprop|isra|part|cold|lto_priv)(?:\.\d+)?)+$/;
+
 /**
  * What makes two crashes one issue (R56): reason, function of pc, function of lr; addresses only where no symbol is known.
  *
@@ -96,7 +128,7 @@ export function signature(dump: Coredump, symbols?: SymbolTable): string {
   const say = (address: number | undefined, site: (address: number) => number): string | undefined => {
     if (address === undefined || address === 0 || isExceptionReturn(address)) return undefined;
     const at = site(address);
-    return (symbols === undefined ? undefined : locate(symbols, at))?.name ?? `0x${at.toString(16)}`;
+    return (symbols === undefined ? undefined : locate(symbols, at))?.name.replace(CLONE, "") ?? `0x${at.toString(16)}`;
   };
   const places = [say(registers["pc"], (pc) => pc - (pc % 2)), say(registers["lr"], callSite)].filter((place) => place !== undefined);
   if (places.length > 0) return [dump.header.reasonName, ...places].join(" / ");

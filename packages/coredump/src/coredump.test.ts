@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { backtrace } from "./backtrace.ts";
 import { buildDump, buildElf, buildLog, buildPartition, FRAME, REGISTERS, STACK, stackData, THREAD, threadStructure } from "./testing/index.ts";
-import { type Coredump, crc32, decodeCoredump, isAfterCall, locate, readSymbols, reasonName, signature, type SymbolTable, symbolTable } from "./index.ts";
+import { type Coredump, crc32, decodeCoredump, decodeCoredumps, isAfterCall, listThreads, locate, readSymbols, reasonName, signature, type SymbolTable, symbolTable } from "./index.ts";
 
 function decoded(bytes: Uint8Array): Coredump {
   const dump = decodeCoredump(bytes);
@@ -41,7 +41,7 @@ describe("decoding", () => {
 
   test("sp of a newer Zephyr is believed; 0 and addresses outside the stack are not", () => {
     const memory = [{ start: THREAD, data: threadStructure() }, { start: STACK, data: stackData() }];
-    expect(decoded(buildDump({ registers: REGISTERS.with(8, FRAME + 32), memory })).stackPointer).toEqual({ kind: "as-dumped", dumped: FRAME + 32, sp: FRAME + 32 });
+    expect(decoded(buildDump({ registers: REGISTERS.with(8, FRAME + 32), memory })).stackPointer).toEqual({ kind: "as-dumped", dumped: FRAME + 32, sp: FRAME + 32, proved: true });
     for (const sp of [0, 0x1000, STACK - 4, FRAME + 33]) expect(decoded(buildDump({ registers: REGISTERS.with(8, sp), memory })).stackPointer.kind).toBe("unknown");
   });
 
@@ -136,9 +136,30 @@ describe("damage", () => {
     expect(broken(encode([...lines.slice(0, 6), ...lines.slice(7)].join("\n"))).block).not.toBe("log capture");
   });
 
-  test("of several dumps in a log the last whole one counts", () => {
-    const first = buildLog(buildDump({ reason: 3 }));
-    expect(decoded(new TextEncoder().encode(`${first}\n${buildLog(buildDump({ reason: 4 }))}`)).header.reason).toBe(4);
+  test("a log may hold several dumps: all are there in their order, whole or broken, and the last counts", () => {
+    const encode = (...logs: readonly string[]): Uint8Array => new TextEncoder().encode(logs.join("\n"));
+    const [oops, panic] = [buildLog(buildDump({ reason: 3 })), buildLog(buildDump({ reason: 4 }))];
+    const kinds = (input: Uint8Array) => decodeCoredumps(input).map((one) => (one.kind === "broken" ? one.detail : one.header.reasonName));
+    expect(kinds(encode(oops, panic))).toEqual(["kernel oops", "kernel panic"]);
+    expect(decoded(encode(oops, panic)).header.reason).toBe(4);
+    // The device died in its first dump, and again later.
+    const cut = oops.split("\n").slice(0, 6).join("\n");
+    expect(kinds(encode(cut, panic))).toEqual([expect.stringContaining("another begins"), "kernel panic"]);
+    expect(kinds(encode(panic, cut))).toEqual(["kernel panic", expect.stringContaining("truncated")]);
+    // Zephyr prints ERROR before the END of a dump that failed.
+    const failed = oops.replace("#CD:END#", "#CD:ERROR CANNOT DUMP#\n#CD:END#");
+    expect(kinds(encode(failed))).toEqual([expect.stringContaining("could not dump")]);
+    expect(kinds(encode(panic, failed, oops))).toEqual(["kernel panic", expect.stringContaining("could not dump"), "kernel oops"]);
+    expect(kinds(encode(oops.split("\n").slice(3).join("\n"), panic))).toEqual([expect.stringContaining("before #CD:BEGIN#"), "kernel panic"]);
+  });
+
+  test("lines of others, colours within a line, carriage returns and prompts do not disturb a capture; a line cut into does", () => {
+    const escape = String.fromCharCode(27);
+    const lines = buildLog(buildDump()).split("\n");
+    const mixed = lines.flatMap((line, n) => [`\r${escape}[m${escape}[8D${escape}[J${line}${escape}[0m\r`, `[00:00:02.${n}] <inf> app: tick ${n}`, "uart:~$ "]);
+    expect(decoded(new TextEncoder().encode(mixed.join("\n"))).bytes).toEqual(buildDump());
+    const hit = lines.map((line, n) => (n === 5 ? line.replace(/#CD:(.{20})/, "#CD:$1<inf> app: tick ") : line)).join("\n");
+    expect(broken(new TextEncoder().encode(hit))).toMatchObject({ block: "log capture", offset: 6 });
   });
 
   test("nonsense is refused with what was expected", () => {
@@ -176,6 +197,114 @@ describe("backtraces", () => {
     expect(signature(one, symbols)).toBe("precise bus fault / divide_deep / crash");
     expect(signature(two, symbols)).toBe(signature(one, symbols));
     expect(signature(one)).not.toBe(signature(two));
+    // A build in which the compiler specialised the function for its caller.
+    const cloned = symbolTable(symbols.symbols.map((symbol) => (symbol.name === "divide_deep" ? { ...symbol, name: "divide_deep.constprop.0.isra.0" } : symbol)));
+    expect(signature(one, cloned)).toBe(signature(one, symbols));
+  });
+});
+
+describe("what a dump says of itself", () => {
+  test("an exception frame below sp vouches for pc, as one at sp does; a frame that differs in one word does not", () => {
+    const memory = (words: readonly number[]) => [{ start: THREAD, data: threadStructure() }, { start: STACK, data: stackData(words) }];
+    const fixed = REGISTERS.with(8, FRAME + 32);
+    expect(backtrace(decoded(buildDump({ registers: fixed, memory: memory(REGISTERS) })), symbols).frames[0]).toMatchObject({ certainty: "certain" });
+    expect(backtrace(decoded(buildDump({ registers: fixed, memory: memory(REGISTERS.with(6, 0x2004)) })), symbols).frames[0]).toMatchObject({ certainty: "likely" });
+  });
+
+  test("the room of floating-point registers counts when the F block shows them there", () => {
+    const registers = Array.from({ length: 32 }, (_, n) => 0x3f800000 + n);
+    const data = registers.flatMap((word) => [word & 0xff, (word >> 8) & 0xff, (word >> 16) & 0xff, word >>> 24]);
+    const stack = stackData();
+    stack.splice(64 + 32, 64, ...data.slice(0, 64));
+    const dump = (fpu: readonly number[]) => decoded(buildDump({ version: 2, flag: 1, crc: true, memory: [{ start: THREAD, data: threadStructure() }, { start: STACK, data: stack }], fpu: { cpu: 0, thread: THREAD, data: fpu } }));
+    expect(dump(data).stackPointer).toEqual({ kind: "exception-frame", dumped: FRAME, sp: FRAME + 104 });
+    expect(dump(data.with(5, 1)).stackPointer).toEqual({ kind: "exception-frame", dumped: FRAME, sp: FRAME + 32 });
+    expect(dump(data).warnings).toEqual([]);
+  });
+
+  test("a crash in an interrupt is told, because then the thread is only the one that was interrupted", () => {
+    const notes = (xpsr: number) => backtrace(decoded(buildDump({ registers: REGISTERS.with(7, xpsr) })), symbols).notes.join();
+    expect(notes(0x6100000f)).toContain("SysTick");
+    expect(notes(0x61000013)).toContain("interrupt 3");
+    expect(notes(0x61000000)).not.toContain("the CPU was in");
+  });
+
+  test("a dump that fills its partition, overlapping memory and foreign floating-point state are warned of", () => {
+    const raw = buildDump();
+    const exact = buildPartition(raw).subarray(0, 16 + raw.length);
+    const filled = buildDump({ memory: [{ start: THREAD, data: threadStructure() }, { start: STACK, data: new Array<number>(1024 - raw.length - 16 + 256).fill(1) }] });
+    expect(decoded(exact).warnings).toEqual([]);
+    expect(decoded(buildPartition(filled).subarray(0, 1024)).warnings.join()).toContain("fills the partition");
+    const overlapping = [{ start: THREAD, data: threadStructure() }, { start: STACK, data: stackData() }, { start: STACK + 16, data: [1, 2, 3, 4] }];
+    expect(decoded(buildDump({ memory: overlapping })).warnings.join()).toContain("overlap");
+    expect(decoded(buildDump({ version: 2, fpu: { cpu: 0, thread: 0x2000_1000, data: [1] } })).warnings.join()).toContain("another thread");
+  });
+
+  test("names of threads are found at any offset, after an address as well", () => {
+    const structure = new Array<number>(96).fill(0);
+    // The top byte of an address in RAM is a space.
+    structure.splice(41, 11, 0xf8, 0x1b, 0x00, 0x20, ...new TextEncoder().encode("idle"), 0, 0x7e, 0);
+    expect(decoded(buildDump({ memory: [{ start: THREAD, data: structure }, { start: STACK, data: stackData() }] })).thread?.name).toBe("idle");
+  });
+
+  test("the ELF of another build is noticed when its objects are not where the thread lies, and nothing is certain then", () => {
+    const table = (start: number) => symbolTable([...symbols.symbols, { name: "z_main_thread", start, size: 96, kind: "object" as const }]);
+    const [own, other] = [THREAD, THREAD + 0x1000].map((start) => backtrace(decoded(buildDump()), table(start)));
+    expect(own?.frames[0]?.certainty).toBe("certain");
+    expect(other?.frames[0]?.certainty).toBe("likely");
+    expect(other?.notes.join()).toContain("another build");
+  });
+
+  test("newer dumps cut at every byte or flipped in every bit are broken and name a block, whatever blocks they have", () => {
+    const parts = { version: 2, flag: 1, archVersion: 3, registers: [...REGISTERS, 1, 40], kernelState: [1, 2, 3, 4], fpu: { cpu: 0, thread: THREAD, data: [1, 2, 3, 4] }, crc: true };
+    const whole = buildDump(parts);
+    for (let size = 0; size < whole.length; size++) {
+      expect(broken(whole.subarray(0, size)).block, `cut at ${size}`).toMatch(/^(?:file header|A|M #\d|T|F #1|C)$/);
+    }
+    for (let bit = 0; bit < 8 * whole.length; bit++) {
+      const flipped = whole.slice();
+      flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+      expect(broken(flipped).block, `bit ${bit}`).toMatch(/^(?:file header|log capture|A|M #\d|T|F #1|C|block at \d+)$/);
+    }
+  });
+
+  test("threads of a dump with the kernel's memory are listed by the ELF's tables, and a list that leads nowhere ends", () => {
+    const u32 = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
+    const [KERNEL, ONE, TWO, TABLE] = [0x2000_0100, 0x2000_0200, 0x2000_0240, 0x0800_1000];
+    // version, current, threads, entry, next, state, options, priority, stack pointer, name
+    const offsets = [1, 8, 16, 0xffff_ffff, 32, 5, 4, 6, 12, 36];
+    const thread = (next: number, state: number, priority: number, name: string): number[] => {
+      const bytes = new Array<number>(64).fill(0);
+      bytes.splice(5, 2, state, priority);
+      bytes.splice(12, 4, ...u32(0x2000_9010));
+      bytes.splice(32, 4, ...u32(next));
+      bytes.splice(36, name.length, ...new TextEncoder().encode(name));
+      return bytes;
+    };
+    const kernel = new Array<number>(32).fill(0);
+    kernel.splice(8, 4, ...u32(ONE));
+    kernel.splice(16, 4, ...u32(ONE));
+    const ram = new Array<number>(1024).fill(0);
+    ram.splice(0x100, 64, ...thread(TWO, 0, 0xff, "main"));
+    ram.splice(0x140, 64, ...thread(ONE, 2, 15, "idle"));
+    const table = {
+      ...symbolTable([{ name: "_kernel", start: KERNEL, size: 32, kind: "object" }, { name: "_kernel_thread_info_offsets", start: TABLE, size: 40, kind: "object" }]),
+      data: [{ start: TABLE, bytes: Uint8Array.from(offsets.flatMap(u32)) }],
+    };
+    const listed = (memory: number[], kernelState?: number[]) => listThreads(decoded(buildDump({ version: 2, memory: [{ start: KERNEL, data: memory }], ...(kernelState === undefined ? {} : { kernelState }) })), table);
+    const whole = [...kernel, ...ram.slice(32)];
+    const expected = [
+      { address: ONE, name: "main", state: "running", priority: -1, current: true, stackPointer: 0x2000_9010 },
+      { address: TWO, name: "idle", state: "pending", priority: 15, current: false, stackPointer: 0x2000_9010 },
+    ];
+    expect(listed(whole)).toEqual(expected);
+    // The kernel's state in a T block of its own, its memory elsewhere.
+    expect(listThreads(decoded(buildDump({ version: 2, memory: [{ start: ONE, data: ram.slice(0x100).concat(new Array<number>(256).fill(0)) }], kernelState: kernel })), table)).toEqual(expected);
+    expect(listThreads(decoded(buildDump()), table)).toBeUndefined();
+    expect(listThreads(decoded(buildDump()), symbols)).toBeUndefined();
+    const astray = [...kernel];
+    astray.splice(16, 4, ...u32(0x3000_0000));
+    expect(listed([...astray, ...ram.slice(32)])).toEqual([]);
   });
 });
 

@@ -6,7 +6,7 @@
 
 import { crc32 } from "./crc32.ts";
 import type { ArchBlock, BrokenDump, Coredump, FileHeader, FpuBlock, MemoryBlock, Target } from "./dump.ts";
-import { unwrap } from "./forms.ts";
+import { unwrapAll, type Unwrapped } from "./forms.ts";
 import { Broken, Reader } from "./reader.ts";
 import { reasonName } from "./reasons.ts";
 import { findStackPointer } from "./stack-pointer.ts";
@@ -28,14 +28,22 @@ const CORTEX_M_REGISTERS = [
 // Payload sizes by arch block version: version 1 stops at sp, version 3 adds where the callee-saved registers are.
 const CORTEX_M_BYTES: Readonly<Record<number, readonly number[]>> = { 1: [36], 2: [68], 3: [76] };
 
-/** Decodes a dump in any of its three forms. Never throws on bytes: damage comes back as a value naming the block. */
+/** Decodes a dump in any of its three forms; of a log with several, the last. Never throws on bytes: damage comes back as a value naming the block. */
 export function decodeCoredump(input: Uint8Array): Coredump | BrokenDump {
-  try {
-    return decode(input);
-  } catch (error) {
-    if (!(error instanceof Broken)) throw error;
-    return { kind: "broken", block: error.block, offset: error.offset, detail: error.message };
-  }
+  return decodeCoredumps(input).at(-1) as Coredump | BrokenDump;
+}
+
+/** Decodes all dumps of an input, in the order in which they were made: one or more, more only in a log. */
+export function decodeCoredumps(input: Uint8Array): readonly (Coredump | BrokenDump)[] {
+  return unwrapAll(input).map((one) => {
+    try {
+      if (one instanceof Broken) throw one;
+      return decode(one);
+    } catch (error) {
+      if (!(error instanceof Broken)) throw error;
+      return { kind: "broken", block: error.block, offset: error.offset, detail: error.message };
+    }
+  });
 }
 
 interface Blocks {
@@ -46,8 +54,7 @@ interface Blocks {
   crc: boolean;
 }
 
-function decode(input: Uint8Array): Coredump {
-  const { form, data, partition } = unwrap(input);
+function decode({ form, data, partition, warnings }: Unwrapped): Coredump {
   const reader = new Reader(data);
   const header = readHeader(reader);
   const blocks: Blocks = { memory: [], fpu: [], kernelState: null, crc: false };
@@ -60,7 +67,8 @@ function decode(input: Uint8Array): Coredump {
     kind: "coredump", form, bytes: data, partition, header, arch, memory, kernelState, fpu,
     integrity: blocks.crc ? "crc" : partition === null ? "none" : "checksum",
     thread,
-    stackPointer: findStackPointer(header.target, arch, memory, thread),
+    stackPointer: findStackPointer({ target: header.target, arch, memory, thread, fpu }),
+    warnings: [...warnings, ...doubts(header, blocks)],
   };
 }
 
@@ -160,6 +168,25 @@ function readFpu(reader: Reader, header: FileHeader, version: number): FpuBlock 
   const cpu = reader.u32("CPU");
   const thread = reader.pointer(header.ptrSizeLog2 === 6 ? 8 : 4, "thread");
   return { version, cpu, thread, bytes: reader.take(size, "FPU state") };
+}
+
+/** What is odd about a dump that can be read: it may be whole and may be not. */
+function doubts(header: FileHeader, { memory, fpu, crc }: Blocks): string[] {
+  const found: string[] = [];
+  if (header.version === 1 && crc) found.push("a CRC block in a dump of file version 1");
+  const byStart = [...memory].sort((a, b) => (a.start < b.start ? -1 : 1));
+  for (const [index, block] of byStart.entries()) {
+    const next = byStart[index + 1];
+    if (next !== undefined && next.start < block.end) {
+      found.push(`memory blocks overlap at 0x${next.start.toString(16)}: an address in both may have either value`);
+      break;
+    }
+  }
+  const [structure] = memory;
+  if (fpu.length > 0 && structure !== undefined && memory.length === 2 && fpu.every((block) => block.thread !== structure.start)) {
+    found.push("the floating-point state belongs to another thread than the dump");
+  }
+  return found;
 }
 
 // Zephyr's smallest dump has the faulting thread's structure and its stack; anything less lost its end exactly between two blocks.

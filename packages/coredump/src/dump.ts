@@ -64,14 +64,16 @@ export interface Coredump {
   readonly integrity: "crc" | "checksum" | "none";
   readonly thread: ThreadInfo | null;
   readonly stackPointer: StackPointer;
+  /** What is odd about a dump that can be read. */
+  readonly warnings: readonly string[];
 }
 
 /** Where the stack of the faulting code was at the exception. */
 export type StackPointer =
   /** sp points at the hardware exception frame, which proves pc and lr: the true sp lies behind it. */
   | { readonly kind: "exception-frame"; readonly dumped: number; readonly sp: number }
-  /** sp is what it says. */
-  | { readonly kind: "as-dumped"; readonly dumped: number; readonly sp: number }
+  /** sp is what it says; `proved` when the exception frame still lies below it, which vouches for pc and lr. */
+  | { readonly kind: "as-dumped"; readonly dumped: number; readonly sp: number; readonly proved: boolean }
   /** Not recorded (SVC path: oops, panic, assert on older Zephyr) or outside the dumped memory. */
   | { readonly kind: "unknown"; readonly dumped: number; readonly why: string };
 
@@ -79,7 +81,7 @@ export type StackPointer =
 export interface BrokenDump {
   readonly kind: "broken";
   readonly block: string;
-  /** Byte offset in the dump; line number for a log capture. */
+  /** Byte offset in the dump, or in the file for a partition's header; line number for a log capture. */
   readonly offset: number;
   readonly detail: string;
 }

@@ -18,6 +18,8 @@ export interface SymbolTable {
   /** GNU build id in hex, if noted. */
   readonly buildId: string | null;
   readonly code: readonly { readonly start: number; readonly bytes: Uint8Array }[];
+  /** What else the file has of the image's memory: constants, tables, initial values. */
+  readonly data: readonly { readonly start: number; readonly bytes: Uint8Array }[];
 }
 
 export interface BrokenElf {
@@ -45,6 +47,7 @@ interface Section {
 const SHT_PROGBITS = 1;
 const SHT_SYMTAB = 2;
 const SHT_NOTE = 7;
+const SHF_ALLOC = 2;
 const SHF_EXECINSTR = 4;
 const STT_OBJECT = 1;
 const STT_FUNC = 2;
@@ -62,7 +65,7 @@ export function readSymbols(file: Uint8Array): SymbolTable | BrokenElf {
 
 /** A table from names, addresses and sizes, for builds whose ELF is not kept. */
 export function symbolTable(symbols: readonly ElfSymbol[]): SymbolTable {
-  return { kind: "symbols", symbols: sorted(symbols), buildId: null, code: [] };
+  return { kind: "symbols", symbols: sorted(symbols), buildId: null, code: [], data: [] };
 }
 
 function sorted(symbols: readonly ElfSymbol[]): ElfSymbol[] {
@@ -114,10 +117,11 @@ function parse(file: Uint8Array): SymbolTable {
     }
   }
   if (symbols.length === 0) throw new Broken("ELF .symtab", 0, "the file has no symbol table: it was stripped");
-  const code = sections
-    .filter((section) => section.type === SHT_PROGBITS && (section.flags & SHF_EXECINSTR) !== 0 && section.size > 0)
-    .map((section) => ({ start: section.address, bytes: content(section) }));
-  return { kind: "symbols", symbols: sorted(symbols), buildId: buildId(sections.filter((s) => s.type === SHT_NOTE).map(content), little), code };
+  const held = (wanted: (flags: number) => boolean) =>
+    sections.filter((section) => section.type === SHT_PROGBITS && wanted(section.flags) && section.size > 0).map((section) => ({ start: section.address, bytes: content(section) }));
+  const code = held((flags) => (flags & SHF_EXECINSTR) !== 0);
+  const data = held((flags) => (flags & (SHF_ALLOC | SHF_EXECINSTR)) === SHF_ALLOC);
+  return { kind: "symbols", symbols: sorted(symbols), buildId: buildId(sections.filter((s) => s.type === SHT_NOTE).map(content), little), code, data };
 }
 
 const NT_GNU_BUILD_ID = 3;
@@ -131,6 +135,17 @@ function buildId(notes: readonly Uint8Array[], little: boolean): string | null {
     return Array.from(note.subarray(16, 16 + size), (byte) => byte.toString(16).padStart(2, "0")).join("");
   }
   return null;
+}
+
+/** The symbol of this name. */
+export function findSymbol(table: SymbolTable, name: string): ElfSymbol | undefined {
+  return table.symbols.find((symbol) => symbol.name === name);
+}
+
+/** What the file has of `size` bytes of the image's memory at `address`. */
+export function bytesOf(table: SymbolTable, address: number, size: number): Uint8Array | undefined {
+  const held = [...table.data, ...table.code].find(({ start, bytes }) => address >= start && address + size <= start + bytes.length);
+  return held?.bytes.subarray(address - held.start, address - held.start + size);
 }
 
 /** The function that holds `address`. A symbol without a size (assembly) reaches to the next symbol. */

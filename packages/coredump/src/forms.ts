@@ -18,20 +18,39 @@ export interface Unwrapped {
   readonly form: "raw" | "flash-partition" | "log-capture";
   readonly data: Uint8Array;
   readonly partition: PartitionHeader | null;
+  readonly warnings: readonly string[];
 }
 
 const isId = (bytes: Uint8Array, at: number, id: string): boolean =>
   bytes[at] === id.charCodeAt(0) && bytes[at + 1] === id.charCodeAt(1);
 
-/** Recognises the form by its first bytes and takes the dump out. Throws {@link Broken}. */
-export function unwrap(input: Uint8Array): Unwrapped {
-  if (isId(input, 0, "ZE")) return { form: "raw", data: input, partition: null };
+/**
+ * Recognises the form by its first bytes and takes the dumps out, in the order in which they were made. Only a log may have several.
+ *
+ * A dump that cannot be taken out is a {@link Broken} in its place.
+ */
+export function unwrapAll(input: Uint8Array): readonly (Unwrapped | Broken)[] {
+  const text = isId(input, 0, "ZE") || isId(input, 0, "CD") ? "" : new TextDecoder("latin1").decode(input);
+  if (text.includes("#CD:")) {
+    return logCaptures(text).map((data) => (data instanceof Broken ? data : { form: "log-capture", data, partition: null, warnings: [] }));
+  }
+  try {
+    return [unwrap(input)];
+  } catch (error) {
+    if (error instanceof Broken) return [error];
+    throw error;
+  }
+}
+
+function unwrap(input: Uint8Array): Unwrapped {
+  if (isId(input, 0, "ZE")) return { form: "raw", data: input, partition: null, warnings: [] };
   if (isId(input, 0, "CD")) return unwrapPartition(input);
-  const text = new TextDecoder("latin1").decode(input);
-  if (text.includes("#CD:")) return { form: "log-capture", data: logCapture(text), partition: null };
   if (input.length < 12) throw new Broken("file header", 0, `${input.length} bytes are too few for a coredump`);
   throw new Broken("file header", 0, 'starts neither with "ZE" (raw) nor "CD" (flash partition) and has no "#CD:" line (log capture)');
 }
+
+/** Partitions are whole erase blocks; none is smaller. */
+const PARTITION_UNIT = 512;
 
 /** Sum of bytes modulo 65536: the flash backend's checksum. */
 function byteSum(bytes: Uint8Array): number {
@@ -64,41 +83,62 @@ function unwrapPartition(input: Uint8Array): Unwrapped {
     throw new Broken("partition data", fits[0] ?? 16, `${why}: header or data are damaged`);
   }
   const data = input.subarray(dataOffset, dataOffset + size);
-  return { form: "flash-partition", data, partition: { version, size, flags, checksum, error, dataOffset } };
+  // Erased flash follows a dump that ended by itself; one that ends with the partition may have been cut between two blocks.
+  const full = dataOffset + size === input.length && input.length % PARTITION_UNIT === 0;
+  const warnings = full ? ["the dump fills the partition to its last byte: whole blocks may be missing at its end"] : [];
+  return { form: "flash-partition", data, partition: { version, size, flags, checksum, error, dataOffset }, warnings };
 }
 
 // ESC [ ... letter, spelled by code because a control character in a pattern is easily lost.
 const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, "g");
 
 /**
- * The bytes of the last dump in a log. Zephyr colours its lines by default, so escape sequences and carriage returns go first.
+ * The dumps in a log, in order. Zephyr colours its lines by default, so escape sequences and carriage returns go first.
+ * Lines of others between those of a dump are passed over; a line of the dump that is damaged or missing breaks it.
  */
-function logCapture(text: string): Uint8Array {
-  let bytes: number[] | undefined;
-  let done: number[] | undefined;
-  let failed: string | undefined;
+function logCaptures(text: string): readonly (Uint8Array | Broken)[] {
+  const found: (Uint8Array | Broken)[] = [];
+  /** Inside a dump whose start is missing: one complaint is enough for all its lines. */
+  let headless = false;
+  /** The dump being read; its line in the log, and what is wrong with it. */
+  let open: { readonly from: number; readonly bytes: number[]; broken: Broken | undefined } | undefined;
+  const broken = (line: number, detail: string): Broken => new Broken("log capture", line, `line ${line}: ${detail}`);
+  const close = (end: Uint8Array | Broken): void => {
+    found.push(end);
+    open = undefined;
+  };
+  const cut = (why: string): void => {
+    if (open !== undefined) close(open.broken ?? broken(open.from, `no #CD:END# for the dump that begins here: ${why}`));
+  };
   for (const [index, raw] of text.split("\n").entries()) {
+    const number = index + 1;
     const line = raw.replaceAll(COLOUR, "").replaceAll("\r", "").trimEnd();
-    const dropped = /messages? dropped/.test(line);
-    if (dropped && bytes !== undefined) throw new Broken("log capture", index + 1, `line ${index + 1}: the logger dropped messages in the middle of the dump`);
+    if (open !== undefined && /messages? dropped/.test(line)) open.broken ??= broken(number, "the logger dropped messages in the middle of the dump");
     const mark = line.indexOf("#CD:");
     if (mark < 0) continue;
     const content = line.slice(mark + 4);
     if (content === "BEGIN#") {
-      [bytes, done, failed] = [[], undefined, undefined];
+      cut(`another begins in line ${number}`);
+      headless = false;
+      open = { from: number, bytes: [], broken: undefined };
     } else if (content === "END#") {
-      if (bytes === undefined) throw new Broken("log capture", index + 1, `line ${index + 1}: #CD:END# without #CD:BEGIN#`);
-      [done, bytes] = [bytes, undefined];
+      if (open === undefined && !headless) found.push(broken(number, "#CD:END# without #CD:BEGIN#: the start of the capture is missing"));
+      else if (open !== undefined) close(open.broken ?? Uint8Array.from(open.bytes));
+      headless = false;
     } else if (content.startsWith("ERROR")) {
-      failed = `line ${index + 1}: the device could not dump (${content})`;
-    } else if (bytes !== undefined) {
-      if (!/^(?:[0-9a-fA-F]{2})+$/.test(content)) throw new Broken("log capture", index + 1, `line ${index + 1}: ${JSON.stringify(content.slice(0, 80))} is not whole bytes in hex`);
-      for (let i = 0; i < content.length; i += 2) bytes.push(parseInt(content.slice(i, i + 2), 16));
-    } else if (done === undefined) {
-      throw new Broken("log capture", index + 1, `line ${index + 1}: data before #CD:BEGIN#: the start of the capture is missing`);
+      // An error ends the dump it is in; Zephyr prints an END after it, which belongs to it.
+      const failure = broken(number, `the device could not dump (${content.slice(0, 80)})`);
+      if (open === undefined && !headless) found.push(failure);
+      else if (open !== undefined) open.broken = failure;
+    } else if (open === undefined) {
+      if (!headless) found.push(broken(number, "data before #CD:BEGIN#: the start of the capture is missing"));
+      headless = true;
+    } else if (/^(?:[0-9a-fA-F]{2})+$/.test(content)) {
+      for (let i = 0; i < content.length; i += 2) open.bytes.push(parseInt(content.slice(i, i + 2), 16));
+    } else {
+      open.broken ??= broken(number, `${JSON.stringify(content.slice(0, 80))} is not whole bytes in hex`);
     }
   }
-  if (failed !== undefined) throw new Broken("log capture", 0, failed);
-  if (done === undefined) throw new Broken("log capture", 0, "no #CD:END#: the capture is truncated");
-  return Uint8Array.from(done);
+  cut("the capture is truncated");
+  return found;
 }

@@ -29,16 +29,23 @@ function namesStack(header: FileHeader, structure: MemoryBlock, stack: MemoryBlo
   return false;
 }
 
+/** Longer ones do not fit Zephyr's default of 32 with its end. */
+const NAME_MAX = 31;
+const NAME = /[A-Za-z0-9_][\x21-\x7e ]*/;
+
+/**
+ * The longest run of printable characters that a zero ends. Names lie at any offset, and what lies before one may look printable: the
+ * top byte of an address in RAM is a space.
+ */
 function longestName(data: Uint8Array): string | null {
   let best = "";
-  // Names start on a word and end with a zero; two letters are the least that is not chance.
-  for (let at = 0; at + 4 <= data.length; at += 4) {
-    let end = at;
-    while (end < data.length && isPrintable(data[end] as number)) end += 1;
-    if (end < data.length && data[end] === 0 && end - at >= 2 && end - at > best.length && end - at < 32) {
-      best = String.fromCharCode(...data.subarray(at, end));
-    }
-    at = Math.max(at, end - (end % 4));
+  for (let at = 0; at < data.length; at++) {
+    const begin = at;
+    while (at < data.length && isPrintable(data[at] as number)) at += 1;
+    if (at === data.length || data[at] !== 0) continue;
+    const name = NAME.exec(String.fromCharCode(...data.subarray(Math.max(begin, at - NAME_MAX - 1), at)))?.[0] ?? "";
+    // Two letters are the least that is not chance.
+    if (name.length >= 2 && name.length <= NAME_MAX && name.length > best.length) best = name;
   }
   return best === "" ? null : best;
 }

@@ -4,6 +4,7 @@
 const targets: Readonly<Record<string, () => Promise<unknown>>> = {
   cbor: () => import("./cbor.ts"),
   coap: () => import("./coap.ts"),
+  coredumps: () => import("./coredumps.ts"),
   images: () => import("./images.ts"),
   mqtt: () => import("./mqtt.ts"),
   powercuts: () => import("./powercuts.ts"),

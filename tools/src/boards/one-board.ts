@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one board does with one release: keep it, lose it in each of the ways there are, go back to what it keeps.
+import { inspectFlash, storedCoredump } from "@coalmine/boards";
+import { backtrace, readSymbols } from "@coalmine/coredump";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type BoardLab, until } from "./lab.ts";
+import { type Outcome, outcomeOf, since } from "./outcome.ts";
+
+const plan = {
+  name: "one-board",
+  stages: ["100%"],
+  offers: { jitter: "0s" },
+  updateDeadline: "10m",
+  confirm: { minUptime: "5s", deadline: "20s" },
+  soak: { min: "5s", max: "10m", dutyCycles: 0 },
+  silence: { floor: "5m" },
+  gates: { "boot-confirmation": { min: "50%" } },
+  representativeness: "warn",
+  minDevices: 1,
+};
+
+async function offered(lab: BoardLab, id: string, name: string): Promise<{ readonly release: string; readonly buildId: string; readonly bytes: Uint8Array }> {
+  const image = lab.images.image(name);
+  await lab.board(id, lab.images.image("good"));
+  const variant = await lab.variantOf(id);
+  const buildId = await lab.release(image.version, [{ variant, bytes: image.bytes }]);
+  await lab.startRollout(`r-${name}`, image.version, plan, [id]);
+  return { release: image.version, buildId, bytes: image.bytes };
+}
+
+/** Downloads, tries, confirms and stays; then goes back to the kept image on a command, without a download. */
+export async function goodAndBack(lab: BoardLab): Promise<readonly Outcome[]> {
+  const id = "lab-good";
+  const began = performance.now();
+  const good = await outcomeOf("a good release is downloaded, tried and confirmed", async () => {
+    const { release } = await offered(lab, id, "good2");
+    const device = await lab.deviceWhen(id, `runs ${release}, confirmed`, ({ running }) => running?.version.startsWith(release) === true && running.confirmed);
+    const { slots } = inspectFlash(join(lab.folder, `${id}.flash`));
+    const kept = slots[1].image?.version ?? "nothing";
+    return { ok: slots[0].trailer.imageOk === "set" && kept.startsWith("1.0.0"), detail: `${device.running?.version} confirmed, ${kept} kept in slot 1`, numbers: { seconds: since(began) } };
+  });
+  if (!good.ok || !lab.hasForeignBroker) {
+    return [good];
+  }
+  const back = await outcomeOf("swap-back needs no download", async () => {
+    const blocks = await lab.countBlocks(id);
+    const started = performance.now();
+    const { slot1 } = await lab.deviceWhen(id, "reports what slot 1 keeps", ({ slot1: kept }) => kept?.version.startsWith("1.0.0") === true);
+    await lab.command(id, { kind: "swap-back", offer: 1_000, imageHash: Uint8Array.fromHex(slot1?.imageHash ?? "") });
+    const device = await lab.deviceWhen(id, "runs 1.0.0 again, confirmed", ({ running }) => running?.version.startsWith("1.0.0") === true && running.confirmed);
+    const seconds = since(started);
+    await blocks.close();
+    return { ok: blocks.count === 0, detail: `${device.running?.version} confirmed again, ${blocks.count} blocks asked for`, numbers: { seconds, blocks: blocks.count } };
+  });
+  return [good, back];
+}
+
+/** A release that a device must lose: reverted by MCUboot, and reported as such by the old image. */
+export function lost(lab: BoardLab, name: "never" | "hangs" | "settings"): Promise<Outcome> {
+  const id = `lab-${name}`;
+  return outcomeOf(`a release that ${words[name]} is reverted and reported by the old image`, async () => {
+    const began = performance.now();
+    await offered(lab, id, name);
+    const device = await revertedDevice(lab, id);
+    return {
+      ok: device.attempt?.outcome === "reverted" && device.running?.version.startsWith("1.0.0") === true,
+      detail: `${device.running?.version} reports ${device.attempt?.outcome}, reset by ${device.attempt?.resetCause}, the new image ${device.attempt?.ran === true ? "ran" : "never ran"}`,
+      numbers: { seconds: since(began) },
+    };
+  });
+}
+
+const words = { never: "never confirms", hangs: "hangs before main", settings: "loses its settings" } as const;
+
+async function revertedDevice(lab: BoardLab, id: string) {
+  return lab.deviceWhen(id, "reports how its attempt ended", ({ attempt, running }) => attempt !== null && attempt.outcome !== "none" && running?.version.startsWith("1.0.0") === true);
+}
+
+/** A release that crashes on trial: its dump is read out of flash, names the function, and counts against the build that crashed. */
+export function crashes(lab: BoardLab): Promise<Outcome> {
+  const id = "lab-crash";
+  return outcomeOf("a crash on trial leaves a dump that names the function, and counts against the build that crashed", async () => {
+    const began = performance.now();
+    const flash = join(lab.folder, `${id}.flash`);
+    const { buildId } = await offered(lab, id, "crash");
+    const dump = await until(`${id}: a coredump in its flash`, 300, () => {
+      const { coredump } = inspectFlash(flash);
+      return coredump?.kind === "coredump" ? coredump : undefined;
+    });
+    writeFileSync(join(lab.folder, "crash.bin"), storedCoredump(flash) ?? new Uint8Array());
+    const { elf } = lab.images.image("crash");
+    const symbols = elf === undefined ? undefined : readSymbols(new Uint8Array(readFileSync(elf)));
+    const trace = backtrace(dump, symbols?.kind === "symbols" ? symbols : undefined);
+    const functions = trace.frames.map((frame) => frame.function?.name ?? "?");
+    const device = await revertedDevice(lab, id);
+    const counted = await until(`${id}: its crash in the report`, 300, async () => {
+      const { crashes: found } = await lab.api.get<{ readonly crashes: readonly { readonly buildId: string; readonly signature: string; readonly devices: readonly string[] }[] }>("/rollouts/r-crash/report");
+      return found.find((one) => one.devices.includes(id));
+    });
+    const named = elf === undefined || functions.includes("divide_deep");
+    return {
+      ok: device.attempt?.outcome === "reverted" && counted.buildId === buildId && named,
+      detail: `${dump.header.reasonName} in ${functions.slice(0, 4).join(" < ")}; counted against ${counted.buildId.slice(0, 8)} (${counted.buildId === buildId ? "the build that crashed" : `not ${buildId.slice(0, 8)}`}); ${device.attempt?.outcome}`,
+      numbers: { seconds: since(began), dumpBytes: dump.bytes.length },
+    };
+  });
+}
