@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { buildImage, loadPublicKey, parseVersion, verifyImage } from "@coalmine/mcuboot";
+import { blankNvs, mains, mountNvs, nvsToBytes, saveSetting } from "@coalmine/nvs";
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +10,6 @@ import { armCut, composeFlash, type FlashContents, installSecond, readLaboratory
 import { inspectFlash } from "./inspect.ts";
 import { decodeLaboratory, encodeLaboratory } from "./laboratory.ts";
 import { FILE_BYTES, REGIONS } from "./memory-map.ts";
-import { crc8, readSettings } from "./nvs.ts";
 
 const { privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
 const image = (version: string, headerSize = 0x200): Uint8Array => buildImage({ version: parseVersion(version), payload: new Uint8Array(9000).fill(7), headerSize, key: privateKey });
@@ -112,59 +112,21 @@ test("a laboratory page is read as it was written, and without its magics nothin
   expect(decodeLaboratory(page.subarray(0, 64))).toBeUndefined();
 });
 
-describe("settings in non-volatile storage", () => {
-  const SECTOR = 4096;
-
-  /** Writes entries as Zephyr does: data upwards, entries downwards, the last entry slot closes the sector. */
-  function sector(entries: readonly (readonly [id: number, data: string])[], options: { readonly closed?: boolean } = {}): Uint8Array {
-    const bytes = new Uint8Array(SECTOR).fill(0xff);
-    const view = new DataView(bytes.buffer);
-    const put = (at: number, id: number, offset: number, length: number): void => {
-      view.setUint16(at, id, true);
-      view.setUint16(at + 2, offset, true);
-      view.setUint16(at + 4, length, true);
-      bytes[at + 7] = crc8(bytes.subarray(at, at + 7));
-    };
-    let data = 0;
-    let at = SECTOR - 16;
-    for (const [id, text] of entries) {
-      const value = new TextEncoder().encode(text);
-      bytes.set(value, data);
-      put(at, id, data, value.length);
-      data += Math.ceil(value.length / 4) * 4;
-      at -= 8;
-    }
-    if (options.closed === true) {
-      put(SECTOR - 8, 0xffff, at + 8, 0);
-    }
-    return bytes;
-  }
-  const storage = (...sectors: Uint8Array[]): Uint8Array => {
-    const bytes = new Uint8Array(4 * SECTOR).fill(0xff);
-    sectors.forEach((one, n) => bytes.set(one, n * SECTOR));
-    return bytes;
+test("settings are read out of the storage partition by name, also when its bytes are damaged", () => {
+  const file = composed();
+  const geometry = { sectorSize: 4096, sectorCount: 8, align: 4 };
+  const nvs = blankNvs(geometry);
+  mountNvs(nvs, mains());
+  saveSetting(nvs, mains(), "node/name", new TextEncoder().encode("sensor-7"));
+  const bytes = nvsToBytes(nvs);
+  const write = (storage: Uint8Array): void => {
+    const whole = readFileSync(file);
+    whole.set(storage, REGIONS.storage.offset);
+    writeFileSync(file, whole);
   };
-  const read = (bytes: Uint8Array) => Object.fromEntries([...readSettings(bytes, SECTOR)].map(([name, value]) => [name, new TextDecoder().decode(value)]));
-
-  test("are found by name, the newest value of each, deleted ones not", () => {
-    expect(read(storage(sector([[0x8001, "node/name"], [0xc001, "old"], [0x8002, "node/gone"], [0xc002, "x"], [0xc001, "new"], [0x8002, ""], [0xc002, ""]])))).toEqual({ "node/name": "new" });
-  });
-
-  test("are read in the order of the ring, wherever its open sector is", () => {
-    const older = sector([[0x8001, "n"], [0xc001, "first"]], { closed: true });
-    const newer = sector([[0xc001, "second"]]);
-    const empty = new Uint8Array(SECTOR).fill(0xff);
-    expect(read(storage(older, newer))).toEqual({ n: "second" });
-    expect(read(storage(newer, empty, empty, older))).toEqual({ n: "second" });
-  });
-
-  test("a damaged entry is passed over, and random bytes never throw", () => {
-    const bytes = sector([[0x8001, "n"], [0xc001, "kept"], [0xc001, "damaged"]]);
-    bytes[SECTOR - 32] = 0;
-    bytes[SECTOR - 27] = 0x12;
-    expect(read(storage(bytes))).toEqual({ n: "kept" });
-    let state = 1;
-    const noise = new Uint8Array(4 * SECTOR).map(() => (state = (state * 1_103_515_245 + 12_345) & 0x7fffffff) >> 16);
-    expect(() => read(noise)).not.toThrow();
-  });
+  write(bytes);
+  expect([...inspectFlash(file).settings]).toEqual([["node/name", new TextEncoder().encode("sensor-7")]]);
+  let state = 1;
+  write(bytes.map(() => (state = (state * 1_103_515_245 + 12_345) & 0x7fffffff) >> 16));
+  expect(() => inspectFlash(file)).not.toThrow();
 });

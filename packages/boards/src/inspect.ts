@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type BrokenDump, type Coredump, decodeCoredump } from "@coalmine/coredump";
 import { Flash, formatVersion, parseImage, readTrailer, swapType, type SwapType, type TrailerState } from "@coalmine/mcuboot";
+import { nvsFromBytes, readSettings } from "@coalmine/nvs";
 import { readLaboratory, readRegion } from "./flash-file.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { AREAS, FLASH_BYTES, PAGE_BYTES, REGIONS, type Region, TRAILERS } from "./memory-map.ts";
-import { readSettings } from "./nvs.ts";
+
+const STORAGE = { sectorSize: PAGE_BYTES, sectorCount: REGIONS.storage.bytes / PAGE_BYTES, align: 4 };
 
 /** One slot of a flash file. */
 export interface SlotState {
@@ -51,7 +53,7 @@ export function inspectFlash(file: string): BoardState {
     laboratory: readLaboratory(file),
     slots: [slot("primary", REGIONS.slot0), slot("secondary", REGIONS.slot1)],
     swapType: swapType(TRAILERS, flash),
-    settings: readSettings(part(REGIONS.storage), PAGE_BYTES),
+    settings: readSettings(nvsFromBytes(part(REGIONS.storage), STORAGE)),
     coredump: dump.subarray(0, 16).every((byte) => byte === 0xff) ? null : decodeCoredump(dump),
   };
 }
