@@ -2,7 +2,7 @@
 // Runs one scenario over one transport and answers in the same form for all of them.
 import { after, CoalmineError, type DeviceId, isActive, type Instant, Minutes } from "@coalmine/core";
 import { createDevice, createShared, step } from "@coalmine/device";
-import type { Scenario } from "@coalmine/fleet";
+import { declarationOf, type Scenario } from "@coalmine/fleet";
 import { type EventLog, planFromData, planJudge, type RolloutSummary } from "@coalmine/orchestrator";
 import { type Checked, checkExpectations, type FaultTarget, planFaults, prepare, runScenario, scenarioStart } from "@coalmine/site";
 import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
@@ -104,7 +104,7 @@ async function overSockets(options: SimOptions, transport: "mqtt" | "coap"): Pro
     planFaults(liveTarget(site, network), fleet, { faults: scenario.faults, releases }, scenarioStart);
     await site.until(() => site.clock.now() >= after(scenarioStart, scenario.warmUp), "the warm-up", Minutes(24 * 60));
     for (const release of releases.values()) {
-      await site.createRelease({ id: release.version, artifacts: release.artifacts });
+      await site.createRelease({ id: release.version, artifacts: release.artifacts, ...declarationOf(scenario.releases, release.version) });
     }
     for (const wanted of scenario.rollouts) {
       const looking = setInterval(() => options.progress?.(site.clock.now(), site.result().rollouts), 500);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { decodeEntry, encodeEntry } from "./entry.ts";
-import { blankNvs, checkGeometry, copyNvs, mountNvs, type Nvs, type NvsGeometry, nvsFromBytes, nvsToBytes, nvsWith, readAll, readNvs, writeNvs } from "./nvs.ts";
+import { blankNvs, checkGeometry, copyNvs, freeNvs, mountNvs, type Nvs, type NvsGeometry, nvsFromBytes, nvsToBytes, nvsWith, readAll, readNvs, writeNvs } from "./nvs.ts";
 import { mains, PowerLoss, type PowerSupply } from "./power.ts";
 import { deleteSetting, readSettings, saveSetting, settingEntries } from "./settings.ts";
 
@@ -80,8 +80,11 @@ describe("on flash", () => {
         writeNvs(nvs, mains(), id, new Uint8Array(40).fill(id));
       }
     };
+    expect(freeNvs(nvs)).toBe(2 * 248);
     expect(fill).toThrow(/no room for 40 bytes of id 9: all 3 sectors hold valid data/);
+    const left = freeNvs(nvs);
     writeNvs(nvs, mains(), 3, new Uint8Array(0));
+    expect(freeNvs(nvs)).toBe(left + 48);
     writeNvs(nvs, mains(), 100, text("fits"));
     expect(readNvs(nvs, 3)).toBe(undefined);
     expect([...readAll(nvs).keys()].sort((a, b) => a - b)).toEqual([1, 2, 4, 5, 6, 7, 8, 100]);

@@ -199,6 +199,17 @@ export function readAll(nvs: Nvs): Map<number, Uint8Array> {
   return all;
 }
 
+/** Bytes that new data and their entries may still take (`nvs_calc_free_space`): all sectors but the one kept for collecting, less what is valid. */
+export function freeNvs(nvs: Nvs): number {
+  const { geometry } = nvs;
+  const slot = slotOf(geometry);
+  let free = (geometry.sectorCount - 1) * (geometry.sectorSize - slot);
+  for (const data of readAll(nvs).values()) {
+    free -= aligned(geometry, data.length) + slot;
+  }
+  return free;
+}
+
 /** Bytes of write blocks that an entry takes. */
 function slotOf(geometry: NvsGeometry): number {
   return aligned(geometry, entryBytes);

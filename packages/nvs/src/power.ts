@@ -5,7 +5,7 @@ export interface PowerSupply {
   /** Flash operations that still succeed; `Infinity` as a rule. */
   flashLeft: number;
   /** Share of the operation in which power is lost that is carried out, 0 to 1; half when left out. */
-  readonly torn?: number;
+  torn?: number | undefined;
 }
 
 /** Unwinds flash work when power is lost inside it. */

@@ -17,9 +17,10 @@ export const defaultPolicy: ConfirmPolicy = { minUptime_s: 30, deadline_s: 600, 
 /** Starts of an unconfirmed image after which it counts as kept by its bootloader: it will not revert any more. */
 const trialBootsMax = 3;
 
-export function saveAttempt(device: Device, attempt: AttemptRecord): void {
+/** Keeps the attempt record; false when there is no room for it. */
+export function saveAttempt(device: Device, attempt: AttemptRecord): boolean {
   device.attempt = attempt;
-  write(device, RecordKind.attempt, encodeAttempt(attempt));
+  return write(device, RecordKind.attempt, encodeAttempt(attempt));
 }
 
 /** The attempt as the protocol tells it. */
@@ -144,7 +145,11 @@ function undoes(flash: FlashState): boolean {
 /** Records the attempt, requests the swap, and records that too. The reset is the caller's. False when bootutil refuses. */
 export function requestSwap(turn: Turn, attempt: AttemptRecord): boolean {
   const { device } = turn;
-  saveAttempt(device, attempt);
+  if (!saveAttempt(device, attempt)) {
+    // Without the record nobody would know of a trial (A1).
+    endAttempt(turn, { ...attempt, resetCause: device.resetCause }, "failed", "the storage is full: no room for the attempt record");
+    return false;
+  }
   const step = device.flash.setPending(device.slot, budget(device));
   if (!settle(device, step)) {
     endAttempt(turn, { ...attempt, resetCause: device.resetCause }, "failed", `the swap could not be requested (bootutil ${step.rc})`);

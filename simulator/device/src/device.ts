@@ -286,13 +286,15 @@ export function readRecords(device: Device): Stored {
   return { offer: read(RecordKind.offer, decodeOffer), all: records };
 }
 
-/** Writes one of the library's records. When the storage is full of the application's data it is not written, and the board goes on. */
-export function write(device: Device, kind: RecordKind, data: Uint8Array): void {
+/** Writes one of the library's records. False when the storage is full of the application's data: then it is not written, and the board goes on. */
+export function write(device: Device, kind: RecordKind, data: Uint8Array): boolean {
   try {
     store(device.storage, device.power, kind, data);
+    return true;
   } catch (error) {
     if (!(error instanceof CoalmineError && error.code === "nvs/full")) {
       throw error;
     }
+    return false;
   }
 }

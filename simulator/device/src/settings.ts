@@ -5,7 +5,7 @@
 // M2. What only an older schema needs is removed by a confirmed image, after the record says that the older schema is gone.
 // M3. An older image that comes back says so in the record, so that the next upgrade migrates what it then has.
 import { CoalmineError } from "@coalmine/core";
-import { deleteSetting, nvsWith, readAll, readSettings, replaceSetting, saveSetting, type Setting, settingEntries, settingsIn } from "@coalmine/nvs";
+import { deleteSetting, entryBytes, freeNvs, nvsWith, readAll, readSettings, replaceSetting, saveSetting, type Setting, settingEntries, settingsIn } from "@coalmine/nvs";
 import { chance, type Device, findDefect, type Turn } from "./device.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { decodeSchema, encodeSchema, type SchemaRecord } from "./schema-record.ts";
@@ -187,7 +187,7 @@ function carryOut(device: Device, operation: SettingsOperation, next: SchemaReco
         if (operation.kind === "move" && operation.deleteFirst === true) {
           deleteSetting(storage, power, operation.from);
         }
-        saveSetting(storage, power, operation.to, converted(value, operation.as));
+        save(device, operation.to, converted(value, operation.as));
         if (operation.kind === "move" && operation.deleteFirst !== true) {
           deleteSetting(storage, power, operation.from);
         }
@@ -195,8 +195,8 @@ function carryOut(device: Device, operation: SettingsOperation, next: SchemaReco
       break;
     case "split":
       if (value !== undefined) {
-        saveSetting(storage, power, operation.to[0], value.subarray(0, operation.at));
-        saveSetting(storage, power, operation.to[1], value.subarray(operation.at));
+        save(device, operation.to[0], value.subarray(0, operation.at));
+        save(device, operation.to[1], value.subarray(operation.at));
       }
       break;
     case "delete":
@@ -206,6 +206,18 @@ function carryOut(device: Device, operation: SettingsOperation, next: SchemaReco
       saveRecord(device, next);
       break;
   }
+}
+
+/** Bytes of the storage that an application leaves to the library's records: without an attempt record no update can be told of. */
+const libraryRoom = 384;
+
+/** Saves a setting of the application. Throws `nvs/full` when that would take the library's room. */
+function save(device: Device, name: string, value: Uint8Array): void {
+  const needed = value.length + name.length + 2 * entryBytes;
+  if (freeNvs(device.storage) - needed < libraryRoom) {
+    throw new CoalmineError("nvs/full", `no room for setting ${name}: ${libraryRoom} bytes are kept for the library`);
+  }
+  saveSetting(device.storage, device.power, name, value);
 }
 
 function converted(value: Uint8Array, as: "bytes" | "hex" | undefined): Uint8Array {
@@ -220,18 +232,23 @@ function same(a: Uint8Array | undefined, b: Uint8Array): boolean {
   return a !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** What the running image finds of its settings, against what the factory wrote: for tests and the migration lab. */
-export function lookAtSettings(device: Device): Readonly<Record<ValueName, "kept" | "changed" | "lost">> {
-  const { storage } = programOf(device);
-  const values = readValues(settingsIn(readAll(device.storage)), storage.layout);
+/** What became of a value: as the factory wrote it (a counter: still counting), another one, or gone. */
+export type ValueFate = "kept" | "changed" | "lost";
+
+/** What the running image finds of its settings. For tests and the migration lab. */
+export function lookAtSettings(device: Device): { readonly fates: Readonly<Record<ValueName, ValueFate>>; readonly counter: number } {
+  const values = readValues(settingsIn(readAll(device.storage)), programOf(device).storage.layout);
   const truth = factoryValues(device);
-  const fate = (name: ValueName): "kept" | "changed" | "lost" => {
-    const value = values[name];
-    if (value === undefined) {
-      return "lost";
-    }
-    // The counter counts: what matters is that it goes on.
-    return name === "counter" ? (value.length === 4 && new ByteReader(value).u32() > 0 ? "kept" : "changed") : same(value, truth[name]) ? "kept" : "changed";
+  const { counter } = values;
+  const count = counter?.length === 4 ? new ByteReader(counter).u32() : 0;
+  const fate = (name: ValueName): ValueFate => (values[name] === undefined ? "lost" : same(values[name], truth[name]) ? "kept" : "changed");
+  return {
+    fates: {
+      identity: fate("identity"),
+      credentials: fate("credentials"),
+      calibration: fate("calibration"),
+      counter: counter === undefined ? "lost" : count > 0 ? "kept" : "changed",
+    },
+    counter: count,
   };
-  return { identity: fate("identity"), credentials: fate("credentials"), calibration: fate("calibration"), counter: fate("counter") };
 }

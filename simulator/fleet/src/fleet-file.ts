@@ -2,6 +2,7 @@
 import { CoalmineError, Milliseconds, Minutes, Seconds } from "@coalmine/core";
 import { z } from "zod";
 import { bytes, checkShape, duration, label, readDocument, seedNumber, share, span, versionText } from "./document.ts";
+import { storageShape } from "./storage-file.ts";
 
 /** A weight against the other kinds: 3, 0.6 or `60%`. Only their ratio counts, so one list keeps to one way of writing. */
 const weight = z
@@ -75,7 +76,14 @@ const power = z.strictObject({
     .default(null),
 });
 
-const firmware = z.strictObject({ version: versionText, share: weight, size: bytes.optional() });
+const firmware = z.strictObject({
+  version: versionText,
+  share: weight,
+  size: bytes.optional(),
+  storageSchema: z.int().min(0).max(65_535).optional(),
+  /** How it keeps its settings; the first layout when left out. */
+  storage: storageShape.optional(),
+});
 const site = z.strictObject({ name: label, share: weight });
 const tag = z.strictObject({ name: label, share });
 

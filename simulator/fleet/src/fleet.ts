@@ -27,7 +27,7 @@ export interface Fleet {
 export function assembleFleet(spec: FleetSpec, key: SigningKey): Fleet {
   const publicKey = loadPublicKey(key);
   const hardware = spec.hardware.map((kind) => hardwareKind(kind, publicKey));
-  const releases = spec.firmware.map((entry) => buildRelease({ version: entry.version, size: entry.size ?? spec.imageSize }, hardware, key));
+  const releases = spec.firmware.map((entry) => buildRelease({ ...entry, size: entry.size ?? spec.imageSize }, hardware, key));
   const factory = hardware.map((_, kind) =>
     releases.map((release): FactoryImage => ({ version: release.version, image: release.artifacts[kind]?.bytes ?? new Uint8Array(0) })),
   );

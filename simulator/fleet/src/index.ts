@@ -3,7 +3,7 @@ export { documentBytesMax } from "./document.ts";
 export type { FleetSpec, HardwareSpec } from "./fleet-file.ts";
 export { fleetFromData, parseFleet } from "./fleet-file.ts";
 export type { DeviceSelector, Expectation, Fault, ReleaseSpec, RolloutSpec, Scenario, ScenarioOptions } from "./scenario.ts";
-export { parseScenario, releaseFromData } from "./scenario.ts";
+export { declarationOf, parseScenario, releaseFromData } from "./scenario.ts";
 export type { Fleet, FleetSummary } from "./fleet.ts";
 export { assembleFleet, describeFleet, deviceDescription, deviceIdAt } from "./fleet.ts";
 export type { BuildSpec, BuiltArtifact, BuiltRelease } from "./release.ts";

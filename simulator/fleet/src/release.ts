@@ -4,6 +4,7 @@ import { CoalmineError, type Variant } from "@coalmine/core";
 import { type Defect, type HardwareKind, programPayload } from "@coalmine/device";
 import { buildImage, parseImage, parseVersion, reversionImage, type SigningKey, slotCapacity } from "@coalmine/mcuboot";
 import { headerSize } from "./kinds.ts";
+import { storageProgram, type StorageSpec } from "./storage-file.ts";
 
 /**
  * The signing key of a simulated lab, derived from the seed: the same seed signs the same bytes on every machine.
@@ -26,7 +27,8 @@ export interface BuildSpec {
   /** Payload bytes. */
   readonly size: number;
   readonly defects?: readonly Defect[];
-  readonly storageSchema?: number;
+  readonly storageSchema?: number | undefined;
+  readonly storage?: StorageSpec | undefined;
   /** Distinguishes rebuilds of one version; part of the build id. */
   readonly build?: string;
   readonly securityCounter?: number;
@@ -64,13 +66,12 @@ export function buildRelease(spec: BuildSpec, kinds: readonly HardwareKind[], ke
 function buildArtifact(spec: BuildSpec, kind: HardwareKind, key: SigningKey): BuiltArtifact {
   const variant = { board: kind.board, revision: kind.revision, partitionMap: kind.partitionMap };
   const buildId = createHash("sha256")
-    .update(JSON.stringify([spec.version, spec.build ?? "", variant, spec.defects ?? [], spec.storageSchema ?? 1, spec.size]))
+    .update(JSON.stringify([spec.version, spec.build ?? "", variant, spec.defects ?? [], spec.storageSchema ?? 1, spec.size, ...(spec.storage === undefined ? [] : [spec.storage])]))
     .digest("hex")
     .slice(0, 32);
-  const payload = programPayload(
-    { format: 1, version: spec.version, buildId, defects: spec.defects ?? [], storageSchema: spec.storageSchema ?? 1 },
-    spec.size,
-  );
+  const storageSchema = spec.storageSchema ?? 1;
+  const storage = spec.storage === undefined ? {} : { storage: storageProgram(spec.storage, storageSchema) };
+  const payload = programPayload({ format: 1, version: spec.version, buildId, defects: spec.defects ?? [], storageSchema, ...storage }, spec.size);
   const bytes = buildImage({
     version: parseVersion(spec.version),
     payload,

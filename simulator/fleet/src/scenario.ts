@@ -5,6 +5,7 @@ import { z } from "zod";
 import { defect } from "./defect-file.ts";
 import { bytes, checkShape, duration, label, readDocument, seedNumber, share, span, versionText } from "./document.ts";
 import { type FleetSpec, fleetFromData } from "./fleet-file.ts";
+import { storageDeclared, storageShape } from "./storage-file.ts";
 
 /** Which devices a fault hits; every part given must match, nothing given means all. */
 export const deviceSelector = z.strictObject({
@@ -70,6 +71,13 @@ const release = z.strictObject({
   size: bytes.refine((size) => size >= 1024, "must be at least 1KiB").default(48 * 1024),
   defects: z.array(defect).max(16).default([]),
   storageSchema: z.int().min(0).max(65_535).default(1),
+  /** How it keeps its settings and takes over older ones; declared to the orchestrator when given. */
+  storage: storageShape.optional(),
+  /** Versions it may be installed over, and the one that others go through first. */
+  from: z.array(z.strictObject({ min: versionText.optional(), max: versionText.optional() })).min(1).max(32).optional(),
+  hop: versionText.optional(),
+  /** False: it denies being a migration. True: it is one whatever it changes. */
+  migration: z.boolean().optional(),
   /** Hardware kinds it is built for; all when left out. */
   hardware: z.array(label).min(1).optional(),
   /** The payload of another release of the scenario, under this version and signed again (R34). */
@@ -188,6 +196,18 @@ export interface ScenarioOptions {
   readonly source?: string;
   /** Returns the text of a fleet file that the scenario names. */
   readonly readFleet?: (name: string) => string;
+}
+
+/** What a release of a scenario declares to the orchestrator. A payload under another version declares what it always did. */
+export function declarationOf(releases: readonly ReleaseSpec[], version: string) {
+  const spec = releases.find((one) => one.version === version);
+  const { storage, storageSchema = 1, from, hop, migration } = releases.find((one) => one.version === spec?.reversionOf) ?? spec ?? {};
+  return {
+    ...(storage === undefined ? {} : { storage: storageDeclared(storage, storageSchema) }),
+    ...(from === undefined ? {} : { from }),
+    ...(hop === undefined ? {} : { hop }),
+    ...(migration === undefined ? {} : { migration }),
+  };
 }
 
 /** One release as a scenario writes it, from data that is already read. Throws `scenario/release`, naming the field. */

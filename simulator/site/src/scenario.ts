@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, CoalmineError, type DeviceId, type Instant, instant, isActive, isQuiet, type Judge, memberOf, Minutes, type RolloutId, type Rollout } from "@coalmine/core";
 import type { DeviceDescription } from "@coalmine/device";
-import { assembleFleet, type BuiltRelease, buildRelease, deviceDescription, type Fleet, labKey, type ReleaseSpec, reversionRelease, type RolloutSpec, type Scenario } from "@coalmine/fleet";
+import { assembleFleet, type BuiltRelease, buildRelease, declarationOf, deviceDescription, type Fleet, labKey, type ReleaseSpec, reversionRelease, type RolloutSpec, type Scenario } from "@coalmine/fleet";
 import {
   type ArtifactStore,
   createRelease,
@@ -67,7 +67,7 @@ export function prepare(scenario: Scenario, change: { readonly devices?: number 
 
 function build(fleet: Fleet, release: ReleaseSpec): BuiltRelease {
   const kinds = release.hardware === undefined ? fleet.hardware : fleet.hardware.filter((kind) => release.hardware?.includes(kind.name));
-  return buildRelease({ version: release.version, size: release.size, defects: release.defects, storageSchema: release.storageSchema }, kinds, fleet.signingKey);
+  return buildRelease(release, kinds, fleet.signingKey);
 }
 
 /** Runs a scenario in virtual time with the real conductor and the real devices. Same seed, same log. */
@@ -138,7 +138,7 @@ type WantedBack = Extract<RolloutSpec, { readonly rollback: string }>;
 function registerAll(site: VirtualSite, scenario: Scenario, made: { readonly fleet: Fleet; readonly releases: ReadonlyMap<string, BuiltRelease> }): void {
   for (const [id, release] of made.releases) {
     if (!site.conductor.state.releases.has(id as never)) {
-      const input = { id, artifacts: release.artifacts, authority: { by: "scenario", reason: scenario.name } };
+      const input = { id, artifacts: release.artifacts, ...declarationOf(scenario.releases, id), authority: { by: "scenario", reason: scenario.name } };
       site.carryOut(createRelease(site.conductor, input, inspectRelease(site.conductor, input, [made.fleet.publicKey]), site.now));
     }
   }
