@@ -8,6 +8,7 @@ import type { ApiContext, LogVerification } from "./context.ts";
 import { errorHandler, reportOf } from "./errors.ts";
 import { guard, securityHeaders } from "./guard.ts";
 import { idempotency, rawBodies } from "./idempotency.ts";
+import type { DoorMeter, newIngestMeter } from "./metrics.ts";
 import { type Pages, pageRoutes } from "./pages.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";
 import { auditRoutes } from "./routes/audit.ts";
@@ -16,6 +17,7 @@ import { crashRoutes } from "./routes/crashes.ts";
 import { deviceRoutes } from "./routes/devices.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { fleetRoutes } from "./routes/fleet.ts";
+import { metricsRoutes } from "./routes/metrics.ts";
 import { progressRoutes } from "./routes/progress.ts";
 import { releaseRoutes } from "./routes/releases.ts";
 import { rolloutRoutes } from "./routes/rollouts.ts";
@@ -32,6 +34,9 @@ export interface ApiOptions {
   readonly feed?: AuditFeed | undefined;
   /** What is known of crashes; without it `/crashes` is not served. */
   readonly crashes?: CrashCatalogue | undefined;
+  /** Times of ingest and counts of doors for `/metrics`. */
+  readonly ingest?: ReturnType<typeof newIngestMeter> | undefined;
+  readonly doors?: readonly DoorMeter[] | undefined;
   /** The dashboard's files; without them only the API is served. */
   readonly pages?: Pages | undefined;
   /** Bearer token that every request but `/healthz` and the page's own files must carry, if not the cookie of a session. */
@@ -102,10 +107,10 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
     },
     transform: jsonSchemaTransform,
   });
-  const context: ApiContext = { host, log: options.log, artifacts: options.artifacts, clock: options.clock, feed: options.feed, verify: options.verify, crashes: options.crashes };
+  const context: ApiContext = { host, log: options.log, artifacts: options.artifacts, clock: options.clock, feed: options.feed, verify: options.verify, crashes: options.crashes, ingest: options.ingest, doors: options.doors };
   app.register(async (scope) => {
     const routes = scope.withTypeProvider<ZodTypeProvider>();
-    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, crashRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes]) {
+    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, crashRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes, metricsRoutes]) {
       add(routes, context);
     }
     sessionRoutes(routes, { sessions, token: options.token });

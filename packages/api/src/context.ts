@@ -3,6 +3,7 @@ import type { ArtifactStore, AuditFeed, Clock, CrashCatalogue, EventLog, Host } 
 import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { z } from "zod";
+import type { DoorMeter, newIngestMeter } from "./metrics.ts";
 import { failure } from "./schemas.ts";
 
 /** What the routes answer from. */
@@ -15,6 +16,9 @@ export interface ApiContext {
   readonly feed?: AuditFeed | undefined;
   /** What is known of crashes; without it `/crashes` is not served. */
   readonly crashes?: CrashCatalogue | undefined;
+  /** Times of ingest and counts of doors for `/metrics`. */
+  readonly ingest?: ReturnType<typeof newIngestMeter> | undefined;
+  readonly doors?: readonly DoorMeter[] | undefined;
   /** Verifies the log's hash chain; by default in this thread. */
   readonly verify?: (() => Promise<LogVerification>) | undefined;
 }

@@ -26,6 +26,8 @@ export function register(program: Command): void {
       .option("--token <token>", "what API clients must send; needed on addresses other than loopback")
       .option("--device-secrets <file>", "what devices prove themselves with (coalmine secret create); needed on addresses other than loopback")
       .option("--seal-key <file>", "opens the CoAP keys in the file of device secrets (coalmine secret keygen)")
+      .option("--webhook <url>", "tell this address when a rollout starts, is promoted, held, halted or complete (repeatable)", gather)
+      .option("--webhook-secret <file>", "key of the signatures that webhooks carry")
       .option("--speed <n>", "run the clock this many times as fast, for trials", speed)
       .action(run),
     "coalmine serve --data ./data --key release.pub.pem",

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The orchestrator as a process: log, artifacts and clock on disk, devices over MQTT, people over HTTP.
-import { buildApi, loopbackHosts } from "@coalmine/api";
+import { buildApi, loopbackHosts, type DoorMeter, newIngestMeter } from "@coalmine/api";
 import { coapLink } from "@coalmine/coap";
 import { type Instant, instant } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import { brokerLink, embeddedLink, secretAuth, startBroker } from "@coalmine/mqtt";
-import { AuditFeed, type EventLog, Host, type HostOptions, planJudge } from "@coalmine/orchestrator";
+import { AuditFeed, type EventLog, Host, type HostOptions, type LinkHost, planJudge } from "@coalmine/orchestrator";
 import { CrashIndex, openArtifactStore, openEventLog } from "@coalmine/store";
 import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
@@ -21,6 +21,8 @@ import { type DeviceSecrets, readDeviceSecrets, readSealKey } from "./device-sec
 import type { ServeSettings } from "./settings.ts";
 import { openSmpBoards } from "./smp.ts";
 import { logVerifier } from "./verify.ts";
+import { metered } from "./metered.ts";
+import { openWebhooks } from "./webhooks.ts";
 
 export interface ServeEvents {
   /** Told of what goes on, for people. */
@@ -87,9 +89,16 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
     events.warn("no trusted key: releases are refused until one is given with --key PUBLIC.pem");
   }
 
+  if (settings.webhooks !== undefined) {
+    const webhooks = openWebhooks(settings.webhooks, { data: settings.data, host, log, feed, warn: events.warn });
+    closing.push(() => webhooks.close());
+  }
+  const ingest = newIngestMeter();
+  const doors: Doors = { host, taking: metered(host, ingest), meters: [] };
+
   const secrets = settings.deviceSecrets === undefined ? undefined : readDeviceSecrets(settings.deviceSecrets, settings.sealKey === undefined ? undefined : readSealKey(settings.sealKey));
-  const mqtt = await openMqtt(settings, secrets, host, events, closing);
-  const coap = await openCoap(settings, secrets, host, events);
+  const mqtt = await openMqtt(settings, secrets, doors, events, closing);
+  const coap = await openCoap(settings, secrets, doors, events);
   const ddi = settings.ddi === undefined ? undefined : await openDdi(settings.ddi, { host, clock, speed: settings.speed, secrets: secrets?.hashes, warn: events.warn });
   if (ddi !== undefined) {
     host.attach(ddi);
@@ -105,6 +114,8 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
     clock,
     feed,
     crashes: crashes.catalogue,
+    ingest,
+    doors: doors.meters,
     verify: logVerifier(join(settings.data, logName)),
     pages: dashboardPages(events.note ?? (() => undefined)),
     token: settings.token,
@@ -127,22 +138,33 @@ function both(...watchers: readonly NonNullable<HostOptions["watch"]>[]): NonNul
   };
 }
 
-async function openMqtt(settings: ServeSettings, secrets: DeviceSecrets | undefined, host: Host, events: ServeEvents, closing: (() => Promise<void>)[]): Promise<string> {
+/** What links attach to, what they hand reports to, and what they count. */
+interface Doors {
+  readonly host: Host;
+  readonly taking: LinkHost;
+  readonly meters: DoorMeter[];
+}
+
+async function openMqtt(settings: ServeSettings, secrets: DeviceSecrets | undefined, { host, taking, meters }: Doors, events: ServeEvents, closing: (() => Promise<void>)[]): Promise<string> {
   if (settings.mqtt === undefined) {
     const url = settings.broker as string;
-    host.attach(await brokerLink(url, host, { warn: events.warn }));
+    const link = await brokerLink(url, taking, { warn: events.warn });
+    host.attach(link);
+    meters.push({ door: "mqtt", stats: () => ({ connected: link.connected ? 1 : 0, receiving: link.receiving, dropped: link.dropped }) });
     return withoutSecrets(url);
   }
   const auth = secrets === undefined ? undefined : secretAuth(secrets.hashes);
   const broker = await startBroker({ ...settings.mqtt, ...(auth === undefined ? {} : { auth }) });
   // Closed before the host: nothing new comes in while it stores what it has.
   closing.push(() => broker.close());
-  host.attach(embeddedLink(broker, host));
+  host.attach(embeddedLink(broker, taking));
+  // What was refused, by reason.
+  meters.push({ door: "mqtt", stats: () => ({ ...broker.counters }) });
   return broker.url;
 }
 
 /** Opens CoAP, when it is asked for. The host closes it, before it stores what it has. */
-async function openCoap({ coap }: ServeSettings, secrets: DeviceSecrets | undefined, host: Host, events: ServeEvents): Promise<string | undefined> {
+async function openCoap({ coap }: ServeSettings, secrets: DeviceSecrets | undefined, { host, taking, meters }: Doors, events: ServeEvents): Promise<string | undefined> {
   if (coap === undefined) {
     return undefined;
   }
@@ -156,9 +178,10 @@ async function openCoap({ coap }: ServeSettings, secrets: DeviceSecrets | undefi
       failed: (error) => events.warn(`CoAP: ${error instanceof Error ? error.message : String(error)}`),
       ...(secrets === undefined ? {} : { secretOf: (device) => secrets.coapKeys.get(device) }),
     },
-    host,
+    taking,
   );
   host.attach(link);
+  meters.push({ door: "coap", stats: () => ({ ...link.stats() }) });
   return link.url;
 }
 

@@ -8,6 +8,7 @@ import { readText } from "../files.ts";
 import { badUsage } from "../output/exit.ts";
 import { isLoopback, type ListenAddress, listenAddress } from "./address.ts";
 import type { DdiSettings } from "./ddi.ts";
+import type { WebhookSettings } from "./webhooks.ts";
 
 export interface ServeFlags {
   readonly config?: string;
@@ -25,6 +26,8 @@ export interface ServeFlags {
   readonly deviceSecrets?: string;
   readonly sealKey?: string;
   readonly speed?: number;
+  readonly webhook?: readonly string[];
+  readonly webhookSecret?: string;
 }
 
 export interface ServeSettings {
@@ -45,6 +48,8 @@ export interface ServeSettings {
   readonly ddi: DdiSettings | undefined;
   /** File of the boards that are reached by SMP. */
   readonly smp: string | undefined;
+  /** Undefined when nobody is told of decisions. */
+  readonly webhooks: WebhookSettings | undefined;
 }
 
 const address = z.string().min(1).max(300);
@@ -64,6 +69,8 @@ const configShape = z.strictObject({
   deviceSecrets: z.string().min(1).optional(),
   sealKey: z.string().min(1).optional(),
   speed: z.number().positive().max(1_000_000).optional(),
+  webhooks: z.array(z.string().min(1).max(2_000)).max(16).optional(),
+  webhookSecret: z.string().min(1).optional(),
 });
 
 type Config = z.output<typeof configShape>;
@@ -104,9 +111,20 @@ export function serveSettings(flags: ServeFlags, environment: Readonly<Record<st
     speed: flags.speed ?? speedOf(environment["COALMINE_SPEED"]) ?? config.speed ?? 1,
     ddi: ddi === undefined ? undefined : { address: listenAddress(ddi, "--ddi"), config: pick(flags.ddiConfig, "COALMINE_DDI_CONFIG", config.ddiConfig) },
     smp: pick(flags.smp, "COALMINE_SMP", config.smp),
+    webhooks: webhooksOf(flags.webhook ?? config.webhooks ?? [], pick(flags.webhookSecret, "COALMINE_WEBHOOK_SECRET", config.webhookSecret)),
   };
   refuseOpenDoors(settings);
   return settings;
+}
+
+function webhooksOf(urls: readonly string[], secretFile: string | undefined): WebhookSettings | undefined {
+  if (urls.length === 0) {
+    return undefined;
+  }
+  if (secretFile === undefined) {
+    throw badUsage("--webhook needs --webhook-secret FILE: deliveries are signed, so that the receiver knows who sent them");
+  }
+  return { urls: [...new Set(urls)], secretFile };
 }
 
 function readConfig(file: string): Config {
@@ -119,6 +137,7 @@ function readConfig(file: string): Config {
     ...(config.keys === undefined ? {} : { keys: config.keys.map(near) }),
     ...(config.deviceSecrets === undefined ? {} : { deviceSecrets: near(config.deviceSecrets) }),
     ...(config.sealKey === undefined ? {} : { sealKey: near(config.sealKey) }),
+    ...(config.webhookSecret === undefined ? {} : { webhookSecret: near(config.webhookSecret) }),
     ...(config.ddiConfig === undefined ? {} : { ddiConfig: near(config.ddiConfig) }),
     ...(config.smp === undefined ? {} : { smp: near(config.smp) }),
   };
