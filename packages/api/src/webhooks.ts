@@ -9,7 +9,7 @@ import { type AuditFeed, auditLine, type AuditLine, type EventLog } from "@coalm
 import { createHmac } from "node:crypto";
 
 /** Decisions that are told, and what they are called outside. */
-export const webhookEvents = {
+const webhookEvents = {
   "rollout-started": "rollout.started",
   promoted: "rollout.promoted",
   "stage-opened": "rollout.stage-opened",
@@ -75,7 +75,7 @@ export function webhookUrl(text: string): string {
 }
 
 /** The signature of a delivery: HMAC-SHA256 over `id.timestamp.body`, base64 behind the scheme's version. */
-export function webhookSignature(secret: Uint8Array, delivery: { readonly id: string; readonly timestamp: number; readonly body: string }): string {
+function webhookSignature(secret: Uint8Array, delivery: { readonly id: string; readonly timestamp: number; readonly body: string }): string {
   return `v1,${createHmac("sha256", secret).update(`${delivery.id}.${delivery.timestamp}.${delivery.body}`).digest("base64")}`;
 }
 
