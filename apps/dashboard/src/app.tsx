@@ -5,7 +5,14 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { onTokenNeeded, Problem, session, signOut } from "./api.ts";
 import { feed, type Live, useConnection, useLive } from "./live.ts";
+import { AuditPage } from "./pages/audit.tsx";
+import { CrashPage } from "./pages/crash.tsx";
+import { CrashesPage } from "./pages/crashes.tsx";
+import { DevicePage } from "./pages/device.tsx";
 import { FleetPage } from "./pages/fleet.tsx";
+import { MembersPage } from "./pages/members.tsx";
+import { PlanPage } from "./pages/plan.tsx";
+import { ReleasePage, ReleasesPage } from "./pages/releases.tsx";
 import { RolloutPage } from "./pages/rollout.tsx";
 import { RolloutsPage } from "./pages/rollouts.tsx";
 import { Empty, Icon, Trouble } from "./parts.tsx";
@@ -16,6 +23,10 @@ import { ago, count, exactMoment } from "./words.ts";
 const pages: readonly (readonly [path: string, title: string])[] = [
   ["", "Fleet"],
   ["rollouts", "Rollouts"],
+  ["plan", "Plan"],
+  ["crashes", "Crashes"],
+  ["releases", "Releases"],
+  ["audit", "Audit"],
 ];
 
 type Access = "asking" | "open" | "closed";
@@ -86,12 +97,22 @@ function Shell({ leave }: { readonly leave?: () => void }): JSX.Element {
 }
 
 function Page({ place, fleet }: { readonly place: Place; readonly fleet: Live<FleetView> }): JSX.Element {
-  const [first = "", second] = place.parts;
+  const [first = "", second, third] = place.parts;
   switch (first) {
     case "":
       return <FleetPage fleet={fleet} query={place.query} />;
     case "rollouts":
-      return second === undefined ? <RolloutsPage /> : <RolloutPage key={second} id={second} />;
+      return second === undefined ? <RolloutsPage /> : third === "members" ? <MembersPage id={second} query={place.query} /> : <RolloutPage key={second} id={second} />;
+    case "devices":
+      return second === undefined ? <FleetPage fleet={fleet} query={place.query} /> : <DevicePage key={second} id={second} />;
+    case "plan":
+      return <PlanPage query={place.query} />;
+    case "crashes":
+      return second === undefined ? <CrashesPage query={place.query} fleet={fleet.data} /> : <CrashPage key={second} id={second} fleet={fleet.data} />;
+    case "releases":
+      return second === undefined ? <ReleasesPage fleet={fleet.data} /> : <ReleasePage key={second} id={second} fleet={fleet.data} />;
+    case "audit":
+      return <AuditPage query={place.query} />;
     default:
       return (
         <Empty title="There is no such page.">

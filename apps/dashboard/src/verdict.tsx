@@ -4,6 +4,7 @@ import type { RolloutProgressView, RolloutView } from "@coalmine/api";
 import type { ComponentChildren, JSX } from "preact";
 import type { Order } from "./order-dialog.tsx";
 import { Icon } from "./parts.tsx";
+import { link } from "./router.ts";
 import { ago, count, devices, duration, exactMoment, percent } from "./words.ts";
 
 interface Said {
@@ -16,10 +17,13 @@ interface Said {
   readonly orders: readonly (readonly [order: Order, label: string])[];
 }
 
+const bad = ["reverted", "failed", "refused", "missing", "quarantined"] as const;
+
 export function Verdict({ rollout, progress, onOrder }: { readonly rollout: RolloutView; readonly progress: RolloutProgressView | undefined; readonly onOrder: (order: Order) => void }): JSX.Element {
   const said = sayOf(rollout, progress);
   const { states } = rollout;
-  const trouble = (["reverted", "failed", "refused", "missing", "quarantined"] as const).flatMap((state) => (states[state] === undefined ? [] : [`${count(states[state])} ${state}`]));
+  const worst = bad.find((state) => states[state] !== undefined);
+  const trouble = bad.flatMap((state) => (states[state] === undefined ? [] : [`${count(states[state])} ${state}`]));
   return (
     <section class={`verdict ${said.tone}`} aria-labelledby="verdict-title">
       <div class="verdict-words">
@@ -34,6 +38,11 @@ export function Verdict({ rollout, progress, onOrder }: { readonly rollout: Roll
               <li key={line}>{line}</li>
             ))}
           </ul>
+        )}
+        {trouble.length === 0 ? null : (
+          <p class="links">
+            Look closer: <a href={link(["crashes"], { release: rollout.release })}>crashes of the release</a>, <a href={link(["rollouts", rollout.id, "members"], { state: worst })}>the devices</a>, <a href={`/rollouts/${encodeURIComponent(rollout.id)}/report?format=html`}>the report</a>
+          </p>
         )}
         {said.orders.length === 0 ? null : (
           <div class="buttons">
@@ -61,7 +70,7 @@ export function Verdict({ rollout, progress, onOrder }: { readonly rollout: Roll
         <div>
           <dt>in trouble</dt>
           <dd>
-            <span class={`value ${trouble.length > 0 ? "bad-text" : ""}`}>{count((["reverted", "failed", "refused", "missing", "quarantined"] as const).reduce((sum, state) => sum + (states[state] ?? 0), 0))}</span> {trouble.join(", ")}
+            <span class={`value ${trouble.length > 0 ? "bad-text" : ""}`}>{count(bad.reduce((sum, state) => sum + (states[state] ?? 0), 0))}</span> {trouble.join(", ")}
           </dd>
         </div>
       </dl>

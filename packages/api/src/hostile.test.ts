@@ -104,8 +104,8 @@ describe("bad input", () => {
   });
 
   test("any query string is answered below 500", async () => {
-    const urls = ["/devices", "/audit", "/rollouts/r1/members", "/releases/1.1.0/preflight", "/rollouts/r1/report"];
-    const key = fc.constantFrom("limit", "after", "before", "state", "type", "tag", "format", "outcome", "brief", "__proto__", "constructor");
+    const urls = ["/devices", "/audit", "/rollouts/r1/members", "/releases/1.1.0/preflight", "/rollouts/r1/report", "/fleet/rows", "/devices/d0/timeline"];
+    const key = fc.constantFrom("limit", "after", "before", "state", "type", "tag", "format", "outcome", "brief", "skip", "attribute", "silent", "__proto__", "constructor");
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...urls), fc.array(fc.tuple(key, fc.string({ unit: "binary" })), { maxLength: 4 }), async (url, pairs) => {
         const query = pairs.map(([name, value]) => `${name}=${encodeURIComponent(value.toWellFormed())}`).join("&");

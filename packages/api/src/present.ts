@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Assignment, memberOf, type Rollout } from "@coalmine/core";
-import { bootloaderFacts, type DeviceRecord, type HostState, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
+import { bootloaderFacts, describePower, type PlanPower, type DeviceRecord, type HostState, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
 
 /** What the API says of a device. */
 export function presentDevice(state: HostState, device: DeviceRecord) {
@@ -60,6 +60,11 @@ export function presentRollout(rollout: Rollout): RolloutSummary & { revision: n
     endedAt: rollout.endedAt === null ? null : iso(rollout.endedAt),
     seed: rollout.seed,
   };
+}
+
+/** A power statement, in numbers and in sentences. */
+export function presentPower(power: PlanPower) {
+  return { lines: [...power.lines], stages: [...power.stages], hoursToComplete: power.hoursToComplete, statement: describePower(power) };
 }
 
 export function presentMember(rollout: Rollout, member: Assignment) {

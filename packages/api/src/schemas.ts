@@ -255,6 +255,17 @@ export const rollout = rolloutSummary.extend({
   gates: z.array(gate),
 });
 
+export const power = z
+  .object({
+    lines: z.array(
+      z.object({ gate: z.string(), metric: z.string(), detects: z.number().nullable(), withProbability: z.number(), devices: z.number(), hours: z.number(), words: z.string() }),
+    ),
+    stages: z.array(z.object({ stage: z.string(), devices: z.number(), controls: z.number(), margin: z.number(), harmedAtWorst: z.number(), hours: z.number().nullable() })),
+    hoursToComplete: z.number().nullable(),
+    statement: z.array(z.string()),
+  })
+  .describe("what the plan can and cannot see, and how long a good release takes");
+
 export const membership = z.object({
   release: z.string(),
   seed: z.number(),
@@ -263,16 +274,7 @@ export const membership = z.object({
   stages: z.array(z.object({ name: z.string(), size: z.number(), devices: z.array(z.string()) })),
   excluded: z.array(z.object({ device: z.string(), reason: z.string() })),
   representativeness: z.looseObject({}),
-  power: z
-    .object({
-      lines: z.array(
-        z.object({ gate: z.string(), metric: z.string(), detects: z.number().nullable(), withProbability: z.number(), devices: z.number(), hours: z.number(), words: z.string() }),
-      ),
-      stages: z.array(z.object({ stage: z.string(), devices: z.number(), controls: z.number(), margin: z.number(), harmedAtWorst: z.number(), hours: z.number().nullable() })),
-      hoursToComplete: z.number().nullable(),
-      statement: z.array(z.string()),
-    })
-    .describe("what the plan can and cannot see, and how long a good release takes"),
+  power,
   warnings: z.array(z.string()),
 });
 export const started = z.object({ id: z.string(), membership });
@@ -454,4 +456,22 @@ export const rolloutSeries = z.object({
       control: z.object({ estimate: curve, lower: curve, upper: curve }).nullable(),
     }),
   ),
+});
+
+export const timelineQuery = z.strictObject({ limit, before: whole(1, Number.MAX_SAFE_INTEGER).optional().describe("`next` of the page before") });
+
+export const timeline = z.object({
+  now: time,
+  events: z.array(
+    z.object({
+      sequence: z.number(),
+      at: time,
+      kind: z.enum(["boot", "update", "crash", "log", "decision", "undecodable"]),
+      title: z.string(),
+      detail: z.string(),
+      by: z.string().nullable(),
+    }),
+  ),
+  samples: z.array(z.object({ at: z.number(), values: z.record(z.string(), z.number()) })).describe("what heartbeats measured, oldest first"),
+  next: z.number().nullable(),
 });

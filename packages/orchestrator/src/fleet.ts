@@ -100,7 +100,7 @@ export function releasesByImage(state: HostState): Map<string, string> {
 }
 
 /** A device's assignment in the rollout it takes part in now. */
-export function activeMember(state: HostState, device: DeviceRecord) {
+function activeMember(state: HostState, device: DeviceRecord) {
   const active = state.active.get(device.id);
   const rollout = active === undefined ? undefined : state.rollouts.get(active);
   return rollout === undefined ? undefined : memberOf(rollout, device.id);

@@ -4,6 +4,7 @@ export * from "./audit.ts";
 export * from "./conductor.ts";
 export * from "./crash/index.ts";
 export * from "./declaration.ts";
+export * from "./device-timeline.ts";
 export type * from "./dispatch.ts";
 export * from "./entry.ts";
 export * from "./fleet.ts";

@@ -37,6 +37,8 @@ export interface EventLog {
   durable(): Promise<void>;
   /** Entries after `after`, oldest first, as of the call. */
   read(after: number): Iterable<StoredEntry>;
+  /** Entries of one device from `after` (not with it) to `upTo`, oldest first. For people who look: logs need not be quick at it. */
+  readDevice?(device: DeviceId, range: { readonly after: number; readonly upTo: number }): readonly StoredEntry[];
   /** Stores folded state as of `sequence`; keeps the newest two. A broken one is ignored on load. */
   saveSnapshot(sequence: number, state: Uint8Array): void;
   loadSnapshot(): { readonly sequence: number; readonly state: Uint8Array } | null;

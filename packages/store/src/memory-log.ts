@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { DeviceId } from "@coalmine/core";
 import { createHash } from "node:crypto";
 import type { EventLog, LogEntry, StoredEntry } from "@coalmine/orchestrator";
 import { CanonicalWriter } from "./canonical.ts";
@@ -71,6 +72,18 @@ class MemoryEventLog implements EventLog {
         yield { sequence: index + 1, at, type, device, body };
       }
     })();
+  }
+
+  readDevice(device: DeviceId, { after, upTo }: { readonly after: number; readonly upTo: number }): readonly StoredEntry[] {
+    const found: StoredEntry[] = [];
+    const entries = this.#entries ?? [];
+    for (let index = Math.max(0, after); index < Math.min(upTo, entries.length); index += 1) {
+      const { at, type, device: of, body } = entries[index] as LogEntry;
+      if (of === device) {
+        found.push({ sequence: index + 1, at, type, device: of, body });
+      }
+    }
+    return found;
   }
 
   saveSnapshot(sequence: number, state: Uint8Array): void {

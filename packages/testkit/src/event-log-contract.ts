@@ -74,6 +74,16 @@ export function eventLogContract(name: string, makeHome: () => EventLogHome | Pr
       expect(log.append(logEntry())).toBe(sampleEntries.length + 1);
     });
 
+    it("reads one device's entries within a range, when it can", (ctx) => {
+      if (log.readDevice === undefined) {
+        ctx.skip("this log reads no single device");
+      }
+      appendAll(["a", "b", "a", "a", "b", "a"].map((device, index) => logEntry({ device, body: String(index) })));
+      const read = (device: string, after: number, upTo: number): number[] => (log.readDevice?.(device as DeviceId, { after, upTo }) ?? []).map((entry) => entry.sequence);
+      expect([read("a", 0, 6), read("a", 1, 4), read("b", 2, 4), read("c", 0, 6), read("a", -5, 100)]).toEqual([[1, 3, 4, 6], [3, 4], [], [], [1, 3, 4, 6]]);
+      expect(plain(log.readDevice?.("b" as DeviceId, { after: 0, upTo: 2 }) ?? [])).toEqual(expected([logEntry({ device: "b", body: "1" })], 2));
+    });
+
     it("reads back what was appended, durable or not, in order", async () => {
       appendAll(sampleEntries.slice(0, 3));
       await log.durable();

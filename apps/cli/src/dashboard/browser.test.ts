@@ -144,16 +144,42 @@ describe.skipIf(executable === undefined)("the dashboard", () => {
     expect(await page.evaluate("[globalThis.pwned ?? null, document.querySelectorAll('main b, main i:not([class]), main script, main img').length]")).toEqual([null, 0]);
   });
 
-  test.each(["", "rollouts", "rollouts/bad"])("axe finds nothing serious at /%s, in light and in dark", async (path) => {
-    const page = await tab(path);
-    await page.locator("main h1").waitFor();
-    for (const colorScheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.evaluate(axe);
-      const { violations } = (await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")) as { readonly violations: { readonly id: string; readonly impact: string; readonly nodes: { readonly html: string }[] }[] };
-      const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-      expect(serious.map(({ id, nodes }) => `${colorScheme} ${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`)).toEqual([]);
+  test("axe finds nothing serious on any page, in light and in dark", async () => {
+    const page = await tab("");
+    await page.evaluate(axe);
+    for (const path of ["", "rollouts", "rollouts/bad", "rollouts/bad/members", "devices/d3", "plan", "crashes", "releases", "releases/1.2.0", "audit"]) {
+      await page.goto(`${site.url}/#/${path}`);
+      await page.locator("main h1").waitFor();
+      await page.waitForLoadState("networkidle");
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme });
+        const { violations } = (await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")) as { readonly violations: { readonly id: string; readonly impact: string; readonly nodes: { readonly html: string }[] }[] };
+        const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+        expect(serious.map(({ id, nodes }) => `${path} ${colorScheme} ${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`)).toEqual([]);
+      }
     }
+  });
+
+  test("a plan shows what it can see before it starts, a rehearsal beside it, and starts by name and reason", async () => {
+    await site.release("1.3.0");
+    const page = await tab("plan?release=1.3.0", { expected: /409/ });
+    await page.getByLabel("Plan (YAML)").fill("stages: [2, 100%]\nstrata: [hardware]\nrepresentativeness: warn\ngates: default\n");
+    await page.getByRole("button", { name: "What would it do?" }).click();
+    // The rollout of before still holds its devices: the refusal is in words.
+    await expect.poll(() => page.getByRole("alert").last().textContent()).toMatch(/are in rollout bad/);
+    await site.host.orderRollout("bad", { kind: "abort", authority: { by: "ada", reason: "make way" } });
+    await page.getByRole("button", { name: "What would it do?" }).click();
+    await page.getByText(/detect boot failures of .* or more with probability 0\.9/).waitFor();
+    const rehearsed = { runs: 4, defects: [{ name: "crash-rate", value: 4, halted: 3, missed: 1, medianExposed: 12, p90Exposed: 14, medianHoursToHalt: 2.5 }], good: { runs: 4, halted: 0, held: 1, falseHaltRate: 0, falseHaltUpper95: 0.53, medianHoursToComplete: 30 } };
+    await page.locator("input[type=file]").setInputFiles({ name: "rehearsal.json", mimeType: "application/json", buffer: Buffer.from(JSON.stringify(rehearsed)) });
+    await page.getByText("Of 4 good releases 0 were halted").waitFor();
+    await page.getByRole("button", { name: "Start …" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Your name").fill("grace");
+    await dialog.getByLabel("Reason").fill("weekly");
+    await dialog.getByRole("button", { name: "Start", exact: true }).click();
+    await page.getByRole("heading", { name: /Running/ }).waitFor();
+    expect((await audit("rollout-started")).records[0]).toMatchObject({ by: "grace", reason: "weekly" });
   });
 
   test("with a token the page asks for it once, and its orders carry the session's secret", async () => {

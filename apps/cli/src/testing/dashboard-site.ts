@@ -5,7 +5,7 @@ import { type DeviceId, type Instant, instant, Minutes, type ReleaseId, type Rol
 import { buildImage, loadPublicKey, parseVersion } from "@coalmine/mcuboot";
 import { AuditFeed, type Clock, Host, planFromData, planJudge } from "@coalmine/orchestrator";
 import { encodeReport, type ReportBody } from "@coalmine/protocol";
-import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
+import { CrashIndex, memoryArtifactStore, memoryEventLog } from "@coalmine/store";
 import { generateKeyPairSync } from "node:crypto";
 import { dashboardPages } from "../dashboard/pages.ts";
 
@@ -37,9 +37,14 @@ export class DashboardSite {
     const log = memoryEventLog();
     const artifacts = memoryArtifactStore();
     const feed = new AuditFeed();
-    const host = Host.open({ log, artifacts, clock, judge: planJudge, keys: [loadPublicKey(keys.publicKey)], watch: feed.note });
+    const crashes = new CrashIndex(":memory:", { log, artifacts });
+    const watch: typeof feed.note = (outcome, first) => {
+      feed.note(outcome, first);
+      crashes.note(outcome, first);
+    };
+    const host = Host.open({ log, artifacts, clock, judge: planJudge, keys: [loadPublicKey(keys.publicKey)], watch });
     host.attach({ door: "virtual", send: async () => undefined, clear: async () => undefined, close: async () => undefined });
-    const api = buildApi(host, { log, artifacts, clock, feed, hosts: loopbackHosts, token: options.token, pages: dashboardPages(() => undefined) });
+    const api = buildApi(host, { log, artifacts, clock, feed, crashes: crashes.catalogue, hosts: loopbackHosts, token: options.token, pages: dashboardPages(() => undefined) });
     const url = await api.listen({ host: "127.0.0.1", port: 0 });
     return new DashboardSite({ clock, host, url, close: () => api.close() });
   }

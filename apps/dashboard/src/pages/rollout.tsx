@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One rollout. First what a person woken at night must know: what it is, why it stands where it stands, how many devices
 // have it, what to press. Then stages, gates, exposure, whom the canaries stand for, and the history.
-import type { AuditPageView, RolloutProgressView, RolloutSeriesView, RolloutView } from "@coalmine/api";
+import type { AuditPageView, PowerView, RolloutProgressView, RolloutSeriesView, RolloutView } from "@coalmine/api";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Chart, Legend, type Mark } from "../chart.tsx";
@@ -23,8 +23,8 @@ export function RolloutPage({ id }: { readonly id: string }): JSX.Element {
   if (rollout === undefined) {
     return <Wait problem={problem} again={again} />;
   }
-  const done = (outcome: "given" | "left" | "outdated"): void => {
-    setGiven(outcome === "given" ? order : undefined);
+  const done = (carriedOut: boolean): void => {
+    setGiven(carriedOut ? order : undefined);
     setOrder(undefined);
     again();
   };
@@ -51,6 +51,7 @@ export function RolloutPage({ id }: { readonly id: string }): JSX.Element {
         {progress === undefined ? null : <Representativeness progress={progress} />}
       </div>
       <History id={id} />
+      <Power url={url} />
       <Card title="The plan">
         <Facts
           facts={[
@@ -135,19 +136,30 @@ function ExposureCard({ rollout, progress }: { readonly rollout: RolloutView; re
   );
 }
 
+function Power({ url }: { readonly url: string }): JSX.Element | null {
+  const { data } = useLive<PowerView>(`${url}/power`, 600_000);
+  return data === undefined ? null : (
+    <Card title="What this plan can see">
+      <ul class="advice">
+        {data.statement.map((line) => (
+          <li key={line}>{line}</li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
 function Population({ rollout }: { readonly rollout: RolloutView }): JSX.Element {
   const rows = Object.entries(rollout.states).map(([state, devices]) => [
     <StateMark key={state} state={state} />,
-    // Members of an ended rollout are no longer found by its state among the fleet's filters.
-    count(devices),
+    <a key="members" href={link(["rollouts", rollout.id, "members"], { state })}>
+      {count(devices)}
+    </a>,
     percent(devices / Math.max(1, rollout.population)),
   ]);
   return (
-    <Card title="Population by state" aside={<span class="soft">{count(rollout.population)} devices</span>}>
+    <Card title="Population by state" aside={<a href={link(["rollouts", rollout.id, "members"])}>all {count(rollout.population)} devices</a>}>
       <Table label="Population by state" columns={[{ title: "state" }, { title: "devices", number: true }, { title: "share", number: true }]} rows={rows} />
-      <p class="links">
-        <a href={link(["rollouts", rollout.id, "members"])}>Every member</a>
-      </p>
     </Card>
   );
 }

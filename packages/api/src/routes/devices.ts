@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError, deviceId, memberOf } from "@coalmine/core";
-import type { DeviceRecord, HostState } from "@coalmine/orchestrator";
+import { type DeviceRecord, deviceTimeline, type HostState } from "@coalmine/orchestrator";
 import { createHash } from "node:crypto";
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
-import { presentDevice, releaseOn } from "../present.ts";
+import { iso, presentDevice, releaseOn } from "../present.ts";
 import { checkIfMatch, etag } from "../revision.ts";
-import { device, devicePage, deviceQuery, name, tagBody } from "../schemas.ts";
+import { device, devicePage, deviceQuery, name, tagBody, timeline, timelineQuery } from "../schemas.ts";
 
-export function deviceRoutes(app: ZodApp, { host }: ApiContext): void {
+export function deviceRoutes(app: ZodApp, { host, log, clock }: ApiContext): void {
   const { state } = host.conductor;
 
   app.get("/devices", { schema: { tags: ["devices"], summary: "Devices, by id", querystring: deviceQuery, ...answers(devicePage, { failures: ["400"] }) } }, async ({ query }) => {
@@ -31,6 +31,23 @@ export function deviceRoutes(app: ZodApp, { host }: ApiContext): void {
     reply.header("etag", tagsTag(one));
     return presentDevice(state, one);
   });
+
+  app.get(
+    "/devices/:id/timeline",
+    {
+      schema: {
+        tags: ["devices"],
+        summary: "What a device said and what was decided about it, newest first, and what its heartbeats measured. A page may be short and yet have a next",
+        params: name,
+        querystring: timelineQuery,
+        ...answers(timeline, { failures: ["400", "404"] }),
+      },
+    },
+    async ({ params, query }) => {
+      const { events, samples, next } = await deviceTimeline(log, known(state, params.id).id, query);
+      return { now: iso(clock.now()), events: [...events], samples: [...samples], next };
+    },
+  );
 
   app.post(
     "/devices/:id/tags",

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A rollout over time, for the page that shows it: stages and soak clocks, exposure, and how the evidence grew.
-import { rolloutId } from "@coalmine/core";
-import { countBounds, EvidenceHistory, type EvidenceSample, rolloutProgress, shareBounds } from "@coalmine/orchestrator";
+import { type Millis, type Rollout, rolloutId } from "@coalmine/core";
+import { countBounds, EvidenceHistory, type EvidenceSample, type HostState, measuredRates, planPower, type PlanPower, rolloutProgress, shareBounds } from "@coalmine/orchestrator";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
-import { iso } from "../present.ts";
-import { name, rolloutProgress as progressShape, rolloutSeries } from "../schemas.ts";
+import { iso, presentPower } from "../present.ts";
+import { name, power as powerShape, rolloutProgress as progressShape, rolloutSeries } from "../schemas.ts";
 
 export function progressRoutes(app: ZodApp, { host, log, clock }: ApiContext): void {
   const { conductor } = host;
@@ -29,6 +29,12 @@ export function progressRoutes(app: ZodApp, { host, log, clock }: ApiContext): v
   );
 
   app.get(
+    "/rollouts/:id/power",
+    { schema: { tags: ["rollouts"], summary: "What the plan of a rollout can and cannot see, and how long a good release takes", params: name, ...answers(powerShape, { failures: ["400", "404"] }) } },
+    async ({ params }) => presentPower(powerOf(conductor.rollout(rolloutId(params.id)), conductor.state)),
+  );
+
+  app.get(
     "/rollouts/:id/series",
     { schema: { tags: ["rollouts"], summary: "Every gate's evidence and both arms' estimates since the rollout's start", params: name, ...answers(rolloutSeries, { failures: ["400", "404"] }) } },
     async ({ params }) => {
@@ -36,6 +42,13 @@ export function progressRoutes(app: ZodApp, { host, log, clock }: ApiContext): v
       return { now: iso(now), ...columns(await history.series(rolloutId(params.id), now)) };
     },
   );
+}
+
+/** The statement for the members it has, at the rates their reports show. */
+function powerOf(rollout: Rollout, state: HostState): PlanPower {
+  const stages = rollout.stages.map(({ name: stage, size }, index) => ({ name: stage, size, controls: rollout.members.reduce((sum, member) => sum + (member.control === index ? 1 : 0), 0) }));
+  const slowest = rollout.members.reduce((longest, member) => Math.max(longest, member.interval), 0) as Millis;
+  return planPower(rollout.plan, { stages, slowest }, measuredRates(rollout.members.flatMap((member) => state.devices.get(member.device) ?? [])));
 }
 
 type Reading = EvidenceSample["gates"][number];

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type DeviceId, deviceId, type Plan, type RolloutCommand, rolloutId } from "@coalmine/core";
 import {
-  describePower,
   type DeviceRecord,
   evidenceSeries,
   gatesNow,
@@ -18,7 +17,7 @@ import {
 } from "@coalmine/orchestrator";
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
-import { presentMember, presentRollout } from "../present.ts";
+import { presentMember, presentPower, presentRollout } from "../present.ts";
 import { checkIfMatch, etag } from "../revision.ts";
 import { excuseBody, memberPage, memberQuery, membership, name, orderBody, report, reportQuery, rollout, rolloutBody, rolloutList, rolloutPlanBody, started } from "../schemas.ts";
 
@@ -174,7 +173,7 @@ function presentMembership(input: RolloutInput, made: Membership, devices: Reado
     })),
     excluded: [...made.excluded],
     representativeness: { ...made.representativeness },
-    power: { lines: [...power.lines], stages: [...power.stages], hoursToComplete: power.hoursToComplete, statement: describePower(power) },
+    power: presentPower(power),
     warnings: [...made.warnings, ...power.warnings],
   };
 }
