@@ -123,6 +123,25 @@ void coalmine_on_block(const uint8_t *data, size_t size)
 	(void)k_mutex_unlock(&lock);
 }
 
+void coalmine_on_answer(const struct coalmine_block_answer *answer)
+{
+	(void)k_mutex_lock(&lock, K_FOREVER);
+	coalmine_agent_answer(&agent, answer, k_uptime_get());
+	(void)k_mutex_unlock(&lock);
+}
+
+void coalmine_on_refused(uint32_t sequence)
+{
+	(void)k_mutex_lock(&lock, K_FOREVER);
+	coalmine_agent_refused(&agent, sequence, k_uptime_get());
+	(void)k_mutex_unlock(&lock);
+}
+
+uint32_t coalmine_boot_number(void)
+{
+	return agent.boot;
+}
+
 void coalmine_on_acknowledged(uint32_t sequence)
 {
 	(void)k_mutex_lock(&lock, K_FOREVER);

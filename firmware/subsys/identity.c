@@ -20,6 +20,7 @@ struct lab_identity {
 	uint16_t coap_port;
 	uint16_t smp_port;
 	char device[65];
+	char secret[COALMINE_SECRET_MAX + 1];
 };
 
 #define LAB_IDENTITY_MAGIC 0x44494d43 /* "CMID" */
@@ -35,8 +36,14 @@ static bool read_lab(struct coalmine_identity *identity)
 
 	memcpy(identity->device, lab->device, sizeof(identity->device));
 	identity->device[sizeof(identity->device) - 1] = '\0';
+	memcpy(identity->secret, lab->secret, sizeof(identity->secret));
+	identity->secret[sizeof(identity->secret) - 1] = '\0';
 	if (lab->broker_port != 0) {
 		identity->broker_port = lab->broker_port;
+	}
+
+	if (lab->coap_port != 0) {
+		identity->coap_port = lab->coap_port;
 	}
 
 	return identity->device[0] != '\0';
@@ -72,10 +79,23 @@ void coalmine_identity_read(struct coalmine_identity *identity)
 #ifdef CONFIG_COALMINE_BROKER_PORT
 	identity->broker_port = CONFIG_COALMINE_BROKER_PORT;
 #endif
+#ifdef CONFIG_COALMINE_COAP_PORT
+	identity->coap_port = CONFIG_COALMINE_COAP_PORT;
+#endif
+	if (!read_lab(identity)) {
+		read_hardware(identity);
+	}
+
 	if (sizeof(CONFIG_COALMINE_DEVICE) > 1) {
 		(void)snprintf(identity->device, sizeof(identity->device), "%s",
 			       CONFIG_COALMINE_DEVICE);
-	} else if (!read_lab(identity)) {
-		read_hardware(identity);
 	}
+
+	if (identity->secret[0] == '\0') {
+		(void)snprintf(identity->secret, sizeof(identity->secret), "%s",
+			       CONFIG_COALMINE_SECRET);
+	}
+
+	/* What this device was given goes before what everybody has. */
+	(void)coalmine_secret_read(identity->secret, sizeof(identity->secret));
 }

@@ -8,10 +8,17 @@
 /* build_id.c: the GNU build id of this image. */
 struct coalmine_span coalmine_build_id(void);
 
-/* identity.c: name and ports, from the laboratory page, Kconfig or the hardware. */
+/*
+ * identity.c: name, secret and ports, from settings, the laboratory page, Kconfig or the hardware.
+ * The secret is empty where there is none.
+ */
+#define COALMINE_SECRET_MAX 64
+
 struct coalmine_identity {
 	char device[65];
+	char secret[COALMINE_SECRET_MAX + 1];
 	uint16_t broker_port;
+	uint16_t coap_port;
 };
 
 void coalmine_identity_read(struct coalmine_identity *identity);
@@ -30,6 +37,8 @@ void coalmine_reset_arm(const struct coalmine_agent_start *start);
 
 /* port_records.c */
 int coalmine_records_init(void);
+/* Reads the device's secret as text. Its length, or -errno. */
+int coalmine_secret_read(char *text, size_t size);
 
 /* The link; one transport is built. */
 int coalmine_transport_init(const struct coalmine_identity *identity);
@@ -38,10 +47,14 @@ void coalmine_transport_run(int32_t timeout_ms);
 int coalmine_transport_send(enum coalmine_channel channel, const uint8_t *data, size_t size,
 			    uint32_t sequence);
 
+/* The number of this boot, once the agent has begun. */
+uint32_t coalmine_boot_number(void);
 void coalmine_on_link(bool up);
 void coalmine_on_command(const uint8_t *data, size_t size);
 void coalmine_on_block(const uint8_t *data, size_t size);
+void coalmine_on_answer(const struct coalmine_block_answer *answer);
 void coalmine_on_acknowledged(uint32_t sequence);
+void coalmine_on_refused(uint32_t sequence);
 
 /* watchdog.c */
 #ifdef CONFIG_COALMINE_WATCHDOG

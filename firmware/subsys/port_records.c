@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <zephyr/kernel.h>
 #include <zephyr/settings/settings.h>
@@ -39,6 +40,25 @@ static void name_of(enum coalmine_record record, char name[16])
 int coalmine_records_init(void)
 {
 	return settings_subsys_init();
+}
+
+int coalmine_secret_read(char *text, size_t size)
+{
+	uint8_t data[COALMINE_SECRET_MAX];
+	struct request request = {data, sizeof(data), -ENOENT};
+	int result = settings_load_subtree_direct("coalmine/secret", take, &request);
+
+	if (result == 0) {
+		result = request.result;
+	}
+
+	if (result <= 0 || (size_t)result >= size) {
+		return result <= 0 ? result : -ENOMEM;
+	}
+
+	memcpy(text, data, (size_t)result);
+	text[result] = '\0';
+	return result;
 }
 
 int coalmine_port_record_read(enum coalmine_record record, uint8_t *data, size_t size)

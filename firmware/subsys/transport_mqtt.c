@@ -21,6 +21,9 @@ LOG_MODULE_DECLARE(coalmine, CONFIG_COALMINE_LOG_LEVEL);
 static struct mqtt_client client;
 static struct sockaddr_in broker;
 static char device[65];
+static char secret[COALMINE_SECRET_MAX + 1];
+static struct mqtt_utf8 user_name;
+static struct mqtt_utf8 password;
 static bool open;
 static bool connected;
 static int64_t retry_ms;
@@ -161,6 +164,14 @@ static void open_link(void)
 	client.evt_cb = on_event;
 	client.client_id.utf8 = (const uint8_t *)device;
 	client.client_id.size = (uint32_t)strlen(device);
+	if (secret[0] != '\0') {
+		user_name = client.client_id;
+		password.utf8 = (const uint8_t *)secret;
+		password.size = (uint32_t)strlen(secret);
+		client.user_name = &user_name;
+		client.password = &password;
+	}
+
 	client.protocol_version = MQTT_VERSION_3_1_1;
 	client.keepalive = CONFIG_COALMINE_MQTT_KEEPALIVE;
 	/* The session keeps commands while the device sleeps or resets. */
@@ -186,7 +197,8 @@ int coalmine_transport_init(const struct coalmine_identity *identity)
 	broker.sin_family = AF_INET;
 	broker.sin_port = htons(identity->broker_port);
 	(void)snprintf(device, sizeof(device), "%s", identity->device);
-	return zsock_inet_pton(AF_INET, CONFIG_COALMINE_BROKER_ADDRESS, &broker.sin_addr) == 1
+	(void)snprintf(secret, sizeof(secret), "%s", identity->secret);
+	return zsock_inet_pton(AF_INET, CONFIG_COALMINE_HOST_ADDRESS, &broker.sin_addr) == 1
 		       ? 0
 		       : -EINVAL;
 }

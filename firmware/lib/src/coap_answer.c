@@ -13,9 +13,9 @@
 
 static void acknowledge(struct coalmine_coap *coap, const struct coalmine_coap_message *message)
 {
-	uint8_t answer[4];
-
 	if (message->type == COALMINE_COAP_CON) {
+		uint8_t answer[4];
+
 		coalmine_coap_empty(answer, COALMINE_COAP_ACK, message->id);
 		coap->config->events->send(coap->config->context, answer, sizeof(answer));
 	}
@@ -219,7 +219,6 @@ static void take_notification(struct coalmine_coap *coap,
 			      const struct coalmine_coap_message *message)
 {
 	struct coalmine_coap_observation *observation = NULL;
-	uint8_t answer[4];
 	uint32_t order;
 
 	for (size_t i = 0; message->has_token && i < 2; i++) {
@@ -230,6 +229,8 @@ static void take_notification(struct coalmine_coap *coap,
 
 	if (observation == NULL) {
 		if (message->type == COALMINE_COAP_CON) {
+			uint8_t answer[4];
+
 			coalmine_coap_empty(answer, COALMINE_COAP_RST, message->id);
 			coap->config->events->send(coap->config->context, answer, sizeof(answer));
 		}

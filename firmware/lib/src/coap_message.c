@@ -31,7 +31,8 @@ void coalmine_coap_begin(struct coalmine_coap_writer *writer, uint8_t *data, siz
 			 uint8_t code, uint16_t id, uint32_t token)
 {
 	*writer = (struct coalmine_coap_writer){.data = data, .size = size};
-	append_byte(writer, 0x40U | (COALMINE_COAP_CON << 4) | COALMINE_COAP_TOKEN_SIZE);
+	/* Version 1, confirmable. */
+	append_byte(writer, 0x40U | COALMINE_COAP_TOKEN_SIZE);
 	append_byte(writer, code);
 	append_byte(writer, id >> 8);
 	append_byte(writer, id & 0xffU);

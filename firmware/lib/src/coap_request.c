@@ -34,11 +34,9 @@ static void put_path(struct coalmine_coap_writer *writer, const char *first, con
 /* Who asks, where nothing has to be proved. */
 static void put_device(struct coalmine_coap_writer *writer, const struct coalmine_coap *coap)
 {
-	char query[2 + 64 + 1];
-	int length;
-
 	if (coap->config->key == NULL) {
-		length = snprintf(query, sizeof(query), "d=%s", coap->config->device);
+		char query[2 + 64 + 1];
+		int length = snprintf(query, sizeof(query), "d=%s", coap->config->device);
 		coalmine_coap_put(writer, COALMINE_COAP_URI_QUERY, query, (size_t)length);
 	}
 }
