@@ -3,14 +3,14 @@
 import { armCut, type BoardCounts, type BoardEvent, composeFlash, QemuBoard } from "@coalmine/boards";
 import { existsSync } from "node:fs";
 import process from "node:process";
-import { readBoardImage, readBrokerPort, requireQemu } from "./boards.ts";
+import { readBoardImage, readHostPort, requireQemu } from "./boards.ts";
 import type { QemuRunFlags } from "./commands/board-qemu.ts";
 import { readBytes } from "./files.ts";
 import { badUsage, exitCodes } from "./output/exit.ts";
 import { output } from "./output/output.ts";
 import { printable } from "./output/text.ts";
 
-type Contents = Pick<QemuRunFlags, "bootloader" | "image" | "second" | "pending" | "key" | "imageVersion" | "id" | "broker" | "smp" | "eraseUs" | "writeUs">;
+type Contents = Pick<QemuRunFlags, "bootloader" | "image" | "second" | "pending" | "key" | "imageVersion" | "id" | "broker" | "coap" | "secret" | "smp" | "eraseUs" | "writeUs">;
 
 const SMP_GUEST_PORT = 1337;
 
@@ -24,7 +24,13 @@ export function make(flash: string, flags: Contents): void {
     bootloader: readBytes(flags.bootloader, { what: "bootloader", bytesMax: 16 * 1024 * 1024 }),
     image: flags.image === undefined ? undefined : readBoardImage(flags.image, sign),
     second: flags.second === undefined ? undefined : { image: readBoardImage(flags.second, sign), pending: flags.pending === true },
-    identity: { device: flags.id, brokerPort: flags.broker === undefined ? 0 : readBrokerPort(flags.broker), coapPort: 0, smpPort: 0 },
+    identity: {
+      device: flags.id,
+      brokerPort: flags.broker === undefined ? 0 : readHostPort(flags.broker, "--broker"),
+      coapPort: flags.coap === undefined ? 0 : readHostPort(flags.coap, "--coap"),
+      smpPort: 0,
+      secret: flags.secret,
+    },
     laboratory: { eraseMicros: flags.eraseUs ?? 0, writeMicros: flags.writeUs ?? 0 },
   });
 }
@@ -42,6 +48,9 @@ export async function run(flags: QemuRunFlags): Promise<void> {
   requireQemu();
   if (flags.count > 1 && flags.flash !== undefined) {
     throw badUsage("--flash names one file; with --count each board has ID-N.flash in the working folder");
+  }
+  if (flags.count > 1 && flags.secret !== undefined) {
+    throw badUsage("--secret is one board's; make each board's file with `board qemu make`, then run it with --flash");
   }
   const ids = flags.count === 1 ? [flags.id] : Array.from({ length: flags.count }, (_, n) => `${flags.id}-${n + 1}`);
   const boards: { readonly ran: Ran; readonly board: QemuBoard }[] = [];

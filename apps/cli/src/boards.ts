@@ -88,11 +88,11 @@ export function readBoardImage(file: string, sign: { readonly key?: string; read
 }
 
 /** `127.0.0.1:1883`, `:1883` or `1883`, as a port. The user network of QEMU leads to the host's loopback and nowhere else. */
-export function readBrokerPort(text: string): number {
-  const match = /^(?:(127\.0\.0\.1|localhost)?:)?(\d{1,5})$/.exec(text.replace(/^mqtt:\/\//, ""));
+export function readHostPort(text: string, flag: "--broker" | "--coap"): number {
+  const match = /^(?:(127\.0\.0\.1|localhost)?:)?(\d{1,5})$/.exec(text.replace(/^(?:mqtt|coap):\/\//, ""));
   const port = match === null ? Number.NaN : Number(match[2]);
   if (!(port >= 1 && port <= 65_535)) {
-    throw badUsage(`--broker ${text}: an emulated board reaches brokers on the host's loopback only; give 127.0.0.1:PORT`);
+    throw badUsage(`${flag} ${text}: an emulated board reaches the host's loopback only; give 127.0.0.1:PORT`);
   }
   return port;
 }

@@ -106,6 +106,11 @@ test("a laboratory page is read as it was written, and without its magics nothin
   const page = new Uint8Array(4096);
   page.set(encodeLaboratory(identity, { cutAt: 77 }));
   expect(decodeLaboratory(page)).toMatchObject({ cutAt: 77, identity });
+  const secret = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+  const sealed = encodeLaboratory({ ...identity, secret });
+  expect(new TextDecoder().decode(sealed.subarray(0x14d, 0x14d + 65))).toBe(`${secret}\0`);
+  expect(JSON.stringify(decodeLaboratory(sealed))).not.toContain(secret);
+  expect(() => encodeLaboratory({ ...identity, secret: `${secret}0` })).toThrow(/secret of lab_1 is none/);
   expect(decodeLaboratory(page.with(0x100, 0))).toMatchObject({ identity: null });
   expect(decodeLaboratory(page.with(0x10c, 0x2f))).toMatchObject({ identity: null });
   expect(decodeLaboratory(page.with(0, 0))).toBeUndefined();

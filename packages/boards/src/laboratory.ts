@@ -7,7 +7,9 @@ const MAGIC = 0x4c41_4231; // "LAB1"
 const IDENTITY_MAGIC = 0x4449_4d43; // "CMID"
 const IDENTITY_AT = 0x100;
 const IDENTITY_VERSION = 1;
+const DEVICE_AT = IDENTITY_AT + 12;
 const DEVICE_BYTES = 65;
+const SECRET_BYTES = 65;
 
 /** Offsets in the page of words that a running board changes or obeys. */
 export const WORDS = { operations: 4, cutAt: 8, cutStyle: 12, violations: 24, cuts: 28 } as const;
@@ -33,6 +35,8 @@ export interface Identity {
   readonly brokerPort: number;
   readonly coapPort: number;
   readonly smpPort: number;
+  /** What the board proves itself with (`coalmine secret create`), at most 64 characters; none where nothing has to be proved. */
+  readonly secret?: string | undefined;
 }
 
 /** The page as it was read. */
@@ -53,7 +57,10 @@ export function encodeLaboratory(identity: Identity, settings: LaboratorySetting
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(identity.device)) {
     throw new CoalmineError("boards/bad-identity", `${JSON.stringify(identity.device)} is no device id: 1 to 64 letters, digits, "_" and "-"`);
   }
-  const bytes = new Uint8Array(IDENTITY_AT + 12 + DEVICE_BYTES);
+  if (!/^[\x21-\x7e]{0,64}$/.test(identity.secret ?? "")) {
+    throw new CoalmineError("boards/bad-identity", `the secret of ${identity.device} is none: at most 64 printable characters`);
+  }
+  const bytes = new Uint8Array(DEVICE_AT + DEVICE_BYTES + SECRET_BYTES);
   const view = new DataView(bytes.buffer);
   const words = [MAGIC, 0, settings.cutAt ?? 0, settings.cutStyle === "reset" ? 1 : 0, settings.eraseMicros ?? 0, settings.writeMicros ?? 0, 0, 0];
   for (const [index, word] of words.entries()) {
@@ -64,7 +71,8 @@ export function encodeLaboratory(identity: Identity, settings: LaboratorySetting
   for (const [index, half] of [IDENTITY_VERSION, brokerPort, coapPort, smpPort].entries()) {
     view.setUint16(IDENTITY_AT + 4 + 2 * index, half, true);
   }
-  bytes.set(new TextEncoder().encode(identity.device), IDENTITY_AT + 12);
+  bytes.set(new TextEncoder().encode(identity.device), DEVICE_AT);
+  bytes.set(new TextEncoder().encode(identity.secret ?? ""), DEVICE_AT + DEVICE_BYTES);
   return bytes;
 }
 

@@ -21,6 +21,8 @@ interface ContentFlags {
   readonly imageVersion?: string;
   readonly id: string;
   readonly broker?: string;
+  readonly coap?: string;
+  readonly secret?: string;
   readonly smp?: number;
   readonly eraseUs?: number;
   readonly writeUs?: number;
@@ -145,6 +147,8 @@ function contents(command: Command): Command {
     .option("--image-version <version>", "version of a binary that is signed here")
     .requiredOption("--id <device>", "the board's device id")
     .option("--broker <host:port>", "MQTT broker on the host's loopback; the port that was built in without it")
+    .option("--coap <host:port>", "CoAP server on the host's loopback; the port that was built in without it")
+    .option("--secret <text>", "what the board proves itself with (coalmine secret create); one board only")
     .option("--smp <port>", "UDP port of the host's loopback that leads to the board's SMP server", whole(1, 65_535))
     .option("--erase-us <n>", "microseconds that erasing a page takes", whole(0, 10_000_000))
     .option("--write-us <n>", "microseconds that a write takes", whole(0, 10_000_000));
