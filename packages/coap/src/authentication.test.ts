@@ -132,6 +132,18 @@ describe("a forger", () => {
     expect(site.link.stats().replayed).toBe(2);
   });
 
+  test("who replays a device's GET of its commands takes none of them away", async () => {
+    const { site, one } = await known();
+    const message = (path: string, id: number): Message => ({ type: "con", code: Code.get, id, token: Buffer.from("abcd"), options: [".u", path].map((segment) => ({ number: OptionNumber.uriPath, value: Buffer.from(segment) })), payload: new Uint8Array(0) });
+    const asked = signRequest(message("command", 800), { device: dev1, secret: secrets["dev-1"] as Uint8Array, sequence: 80 });
+    expect(await one.raw(formatMessage(asked))).toMatchObject({ code: Code.content, payload: Buffer.alloc(0) });
+    await site.link.send(dev1, cancel(5));
+    const elsewhere = await site.device({ id: "dev-2" });
+    expect(await elsewhere.raw(formatMessage({ ...asked, id: 801 }))).toMatchObject({ code: Code.unauthorized });
+    const own = await one.raw(formatMessage(signRequest(message("command", 802), { device: dev1, secret: secrets["dev-1"] as Uint8Array, sequence: 81 })));
+    expect(decodeCommand(new Uint8Array(own.payload))).toEqual({ kind: "ok", value: cancel(5) });
+  });
+
   test("who replays after a restart of the server meets the Echo challenge, and another address's Echo does not help", async () => {
     const site = await secured();
     const one = await site.device({ id: "dev-1" });

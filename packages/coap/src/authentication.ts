@@ -2,14 +2,15 @@
 // Which device sent a request.
 //
 // D1. With secrets, a device is who its envelope proves; nothing else in a request names it.
-// D2. A sequence number has an effect once. Reading again has none, so a plain GET may be repeated.
+// D2. A sequence number has an effect once. Reading an artifact's block has none, and its answer is not remembered, so that
+//     may be repeated; a GET of `.u/command` takes the command along, and may not.
 // D3. A device that the server has not heard since its start, or forgot, proves freshness by an Echo value first.
 import { isDeviceId, type DeviceId } from "@coalmine/core";
 import type { Answer, Endpoint, Request } from "./endpoint.ts";
 import { readClaim, type Reply } from "./envelope.ts";
 import type { CoapLimits } from "./limits.ts";
 import { Code } from "./message.ts";
-import { OptionNumber, optionOf } from "./option.ts";
+import { OptionNumber } from "./option.ts";
 import { ReplayWindow } from "./replay.ts";
 
 /** Returns a device's secret, or undefined for a device that has none. Called for every request: it should be quick. */
@@ -77,8 +78,7 @@ export function secretAuthentication(secretOf: SecretOf, limits: CoapLimits): Au
       const { device, sequence } = claim;
       const reply = { secret, sequence };
       if (windows.has(device)) {
-        const isPlainGet = request.message.code === Code.get && optionOf(request.message.options, OptionNumber.observe) === undefined;
-        if (!isNew(device, sequence) && !isPlainGet) {
+        if (!isNew(device, sequence) && !isBlockRequest(request)) {
           stats.replayed += 1;
           return refused;
         }
@@ -90,6 +90,25 @@ export function secretAuthentication(secretOf: SecretOf, limits: CoapLimits): Au
       return { kind: "device", device, reply };
     },
   };
+}
+
+const artifactPath = [".u", "c"];
+
+/** A GET of a block of an artifact. */
+function isBlockRequest({ message }: Request): boolean {
+  let segment = 0;
+  for (const { number, value } of message.options) {
+    if (number === OptionNumber.observe) {
+      return false;
+    }
+    if (number === OptionNumber.uriPath && segment < artifactPath.length) {
+      if (Buffer.from(value.buffer, value.byteOffset, value.length).toString("latin1") !== artifactPath[segment]) {
+        return false;
+      }
+      segment += 1;
+    }
+  }
+  return message.code === Code.get && segment === artifactPath.length;
 }
 
 const queryStart = "d=";

@@ -5,7 +5,8 @@
 // L3. The link is up for a device from the answer to its registrations to a request that stays without an answer.
 // L4. Retransmission goes by device time, as on a board, and device time does not wait for what the network lost: a lost
 //     datagram costs the one device its ACK_TIMEOUT, and the other devices nothing.
-// L5. At most `connectWindow` requests are on their way, so a herd never overflows the host's receive buffer.
+// L5. At most `connectWindow` requests are on their way, so a herd never overflows the host's receive buffer. What the network
+//     lost is not: else devices that wait for device time to pass would hold up those that device time waits for.
 import { CoapClient } from "@coalmine/coap";
 import { type DeviceId, TimeHeap } from "@coalmine/core";
 import type { BlockRequest, Report } from "@coalmine/protocol";
@@ -168,6 +169,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
     }
     const { connection } = device;
     this.#active.delete(device);
+    this.#grounded.delete(device);
     this.#stats.trouble = reason;
     this.#stats.refused += isRefused ? 1 : 0;
     for (const item of connection.outbox ?? []) {
@@ -217,12 +219,14 @@ export class CoapSessions<B> implements CoapOwner<B> {
 
   wait(device: CoapDevice<B>, seconds: number): void {
     this.#active.delete(device);
+    this.#grounded.delete(device);
     this.#later(device, seconds * 1_000);
     this.#fill();
   }
 
   over(device: CoapDevice<B>): void {
     this.#active.delete(device);
+    this.#grounded.delete(device);
     if (device.hasWork) {
       this.#enqueue(device);
     }
@@ -242,9 +246,13 @@ export class CoapSessions<B> implements CoapOwner<B> {
     this.#inFlight.add(item);
   }
 
-  /** Device time goes on while a device waits to send again what got lost. */
+  /** The network lost a request, or its answer: device time goes on while a device waits to send again what got lost. */
   #ground(device: CoapDevice<B>): void {
+    if (!device.client.isBusy) {
+      return; // a notification: the host sends it again
+    }
     this.#grounded.add(device);
+    this.#active.delete(device);
     for (const item of [...(device.connection.outbox ?? []), ...device.fetches]) {
       item.flying = false;
     }
@@ -252,7 +260,11 @@ export class CoapSessions<B> implements CoapOwner<B> {
 
   /** A grounded device has sent again. */
   #lift(device: CoapDevice<B>): void {
-    if (this.#grounded.delete(device) && device.connection.phase === Phase.up) {
+    if (!this.#grounded.delete(device)) {
+      return;
+    }
+    this.#active.add(device);
+    if (device.connection.phase === Phase.up) {
       for (const item of [...(device.connection.outbox ?? []), ...device.fetches]) {
         this.#fly(device, item);
       }
@@ -293,7 +305,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
     if (this.#closing) {
       return;
     }
-    for (const device of this.#active) {
+    for (const device of [...this.#active, ...this.#grounded]) {
       const before = device.client.retransmitted;
       device.client.run();
       this.#stats.resent += device.client.retransmitted - before;
@@ -319,8 +331,13 @@ export class CoapSessions<B> implements CoapOwner<B> {
     const client = new CoapClient({
       identity: secret === undefined ? { device: connection.id } : { device: connection.id, secret, sequence: () => sequence++ },
       send: (bytes) => {
-        this.#lift(device);
-        this.#sockets.send(connection.index, bytes);
+        const isRequest = isConfirmable(bytes);
+        if (isRequest) {
+          this.#lift(device);
+        }
+        if (!this.#sockets.send(connection.index, bytes) && isRequest) {
+          this.#ground(device);
+        }
       },
       now_s: () => now() / 1_000,
       random: () => draw(seed, connection.id, "coap", (drawn += 1)),
@@ -336,4 +353,9 @@ export class CoapSessions<B> implements CoapOwner<B> {
       this.#listener.first(connection);
     }
   }
+}
+
+/** What a device sends of its own accord is a CON (RFC 7252 section 3); the rest answers notifications. */
+function isConfirmable(bytes: Buffer): boolean {
+  return ((bytes[0] as number) & 0x30) === 0;
 }

@@ -12,7 +12,7 @@ export interface CoapSocketOptions {
   /** Share of the datagrams that get lost, in each direction. */
   readonly loss: number;
   readonly received: (index: number, bytes: Buffer) => void;
-  /** A datagram from or for this device got lost. */
+  /** A datagram for this device got lost. */
   readonly lost: (index: number) => void;
   readonly failed: (error: Error) => void;
 }
@@ -39,18 +39,18 @@ export class CoapSockets {
     this.#ports = ids.map(() => null);
   }
 
-  /** Sends a datagram of a device; its socket is opened with the first. */
-  send(index: number, bytes: Buffer): void {
+  /** Sends a datagram of a device; its socket is opened with the first. False when the network loses it. */
+  send(index: number, bytes: Buffer): boolean {
     if (this.#closed) {
-      return;
+      return false;
     }
     const port = (this.#ports[index] ??= this.#open(index));
     port.up += 1;
     if (this.#isLost(index, "datagram up", port.up)) {
-      this.#options.lost(index);
-    } else {
-      port.socket.send(bytes, this.#options.address.port, this.#options.address.host);
+      return false;
     }
+    port.socket.send(bytes, this.#options.address.port, this.#options.address.host);
+    return true;
   }
 
   async close(): Promise<void> {
