@@ -5,3 +5,5 @@ export { type Broker, type BrokerOptions, type Refusal, startBroker } from "./br
 export { type BrokerLink, brokerLink, type BrokerLinkOptions } from "./broker-link.ts";
 export { embeddedLink } from "./embedded-link.ts";
 export { type BrokerLimits, defaultLimits, type Rate, unlimited } from "./limits.ts";
+export { crashStorm } from "./bench-storm.ts";
+export type { StormLoad } from "./bench-storm-load.ts";

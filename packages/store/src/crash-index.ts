@@ -22,7 +22,9 @@ export interface CrashIndexOptions {
 
 /** Entries read at once while catching up, and dumps decoded at once. */
 const pageEntries = 2_000;
-const examineAtOnce = 16;
+const examineAtOnce = 4;
+/** How long pieces gather before they are written together. */
+const gatherMs = 20;
 /** Newest crashes kept of one device. */
 const crashesKept = 200;
 const tablesKept = 4;
@@ -124,9 +126,13 @@ export class CrashIndex {
 
   async #run(): Promise<void> {
     do {
-      // Reports of one turn of the event loop share a transaction.
+      // What comes within a moment shares a transaction; who catches up, or is asked to end, does not wait for more.
       await new Promise<void>((resolve) => {
-        setImmediate(resolve);
+        if (this.#behind || this.#closed) {
+          setImmediate(resolve);
+        } else {
+          setTimeout(resolve, gatherMs);
+        }
       });
     } while (!this.#closed && this.#step());
   }

@@ -18,6 +18,7 @@ const benches: Readonly<Record<string, Bench>> = {
   ingest: { about: "reports into the durable log against a bare broker", run: async (options) => (await import("./bench-ingest.ts")).run(options) },
   mqtt: { about: "connect rate and reports of live devices against bare sockets", run: async (options) => (await import("./bench-mqtt.ts")).run(options) },
   coap: { about: "one artifact to many CoAP peers against a bare server", run: async (options) => (await import("./bench-coap.ts")).run(options) },
+  crashes: { about: "a thousand devices crash within a minute and send dumps of 64 KiB, with and without the index of crashes", run: async (options) => (await import("./bench-crashes.ts")).run(options) },
   memory: { about: "bytes of one live device against bare sockets and MQTT.js clients", run: async (options) => (await import("./bench-memory.ts")).run(options) },
   stats: {
     about: "our gates against the halting rules others use, on one simulated fleet",
