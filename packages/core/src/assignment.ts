@@ -96,6 +96,8 @@ export interface Assignment {
   heardAt: Instant;
   interval: Millis;
   crashes: number;
+  /** As in `Member`. */
+  readonly mute?: true;
   /** A control that fell silent before its own stage opened. */
   silent: boolean;
   /** Why it is failed, refused, deferred, missing ... in words. */

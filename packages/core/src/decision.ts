@@ -17,6 +17,8 @@ export interface Member {
   readonly interval: Millis;
   /** What is usual for it, by metric: means of the days before the start, of metrics that the plan compares (evidence.md 3.3). */
   readonly usual?: Readonly<Record<string, number>>;
+  /** It has no way to tell of a crash: never having crashed is no health of it. Absent: it has. */
+  readonly mute?: true;
   /** Slot 1 holds exactly the image of the release, and an order brings it back. Absent: it does not. */
   readonly swapBack?: boolean;
   /** Absent: it may be offered the release. False in a rollback while the device does not run what is left for good. */

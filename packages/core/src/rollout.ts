@@ -171,6 +171,7 @@ function newAssignment(member: Member, at: Instant): Assignment {
     confirmedAt: null,
     heardAt: member.heardAt,
     interval: member.interval,
+    ...(member.mute === true ? { mute: true as const } : {}),
     crashes: 0,
     silent: false,
     reason: "",

@@ -49,7 +49,7 @@ export function crashFree(state: GatesState, arm: 0 | 1, now: number): CrashFree
   const sum = { devices: 0, crashFreeDevices: 0, hours: 0, crashFreeHours: 0 };
   for (const record of Object.values(state.devices)) {
     const spell = spellOf(record, arm);
-    if (spell === undefined || spell.enter > now) continue;
+    if (spell === undefined || spell.enter > now || record.mute === true) continue;
     const { hours, free, crashes } = crashFreeHours(record.crashes, spell.enter, Math.min(now, spellEnd(spell) ?? now));
     sum.devices += 1;
     sum.crashFreeDevices += crashes === 0 ? 1 : 0;

@@ -25,6 +25,7 @@ export class FirstWindow {
 
   /** Takes note of a canary's record; `spell` is undefined while it has not confirmed. */
   changed(device: string, spell: Spell | undefined, record: DeviceRecord): void {
+    if (this.#kind === "crash" && record.mute === true) return;
     const known = this.#entered.get(device);
     if (known !== spell?.enter) {
       if (known !== undefined) {

@@ -129,7 +129,8 @@ export interface GatesSpec {
 
 /** Facts the gates fold. `at` is when it happened on the orchestrator's clock, milliseconds; clamp it to the arrival time. */
 export type GateObservation =
-  | { readonly kind: "updateStarted"; readonly device: string; readonly at: number; readonly placement: Placement }
+  /** `mute`: it has no way to tell of a crash. */
+  | { readonly kind: "updateStarted"; readonly device: string; readonly at: number; readonly placement: Placement; readonly mute?: boolean }
   | { readonly kind: "confirmed" | "reverted" | "overdue" | "looped" | "crash"; readonly device: string; readonly at: number }
   | { readonly kind: "metricSample"; readonly device: string; readonly at: number; readonly name: string; readonly value: number }
   /** What was usual for a device before the rollout, in the metric's own unit. */
@@ -137,7 +138,7 @@ export type GateObservation =
   /** A device that was overdue was heard again, with everything it had kept to say. */
   | { readonly kind: "returned"; readonly device: string; readonly at: number }
   /** A control's sham start, drawn from the same ramp as the canaries' (section 3.2). */
-  | { readonly kind: "controlStart"; readonly device: string; readonly at: number; readonly placement: Placement }
+  | { readonly kind: "controlStart"; readonly device: string; readonly at: number; readonly placement: Placement; readonly mute?: boolean }
   | { readonly kind: "controlCensored"; readonly device: string; readonly at: number }
   /** The device leaves all comparisons: excused, swapped back, retired. */
   | { readonly kind: "withdrawn"; readonly device: string; readonly at: number };
@@ -161,6 +162,8 @@ export interface DeviceRecord {
   returnedAt?: number;
   control?: { placement: Placement; enterAt: number };
   controlExitAt?: number;
+  /** It has no way to tell of a crash: crash gates do not see it. */
+  mute?: true;
   /** Ascending, without repeats. */
   overdues: number[];
   crashes: number[];

@@ -375,3 +375,48 @@ describe("verdicts", () => {
     expect(judge(folded([...observations].reverse(), withGate(metric)), look)).toEqual(judge(folded(observations, withGate(metric)), look));
   });
 });
+
+describe("devices that cannot tell of crashes", () => {
+  const place = { stage: 0, hardware: "a", connectivity: "w" };
+  const gates: GateSpec[] = [
+    { kind: "boot", name: "boot", weight: 1, limit: 0.005, margins: [0.5] },
+    { kind: "crash", name: "crash", weight: 1, margins: [2], shares: [0.3], window: HOUR },
+    { kind: "share", name: "loops", weight: 1, event: "looped", limit: 0.005, margins: [0.3] },
+    { kind: "bound", name: "sessions", weight: 1, metric: "crash-free-sessions", source: "crash-free-hours", worse: "lower", scale: "raw", tau: 0.1, bound: 0.9, baselineWindow: 0 },
+  ];
+  const open = () => openGates({ alpha: 0.05, alphaPass: 0.05, origin: 0, seed: "s", stages: [{ devices: 20, controls: 0 }], gates });
+  const confirmAll = (state: GatesState, mute: (n: number) => boolean): void => {
+    for (let n = 0; n < 20; n += 1) {
+      observe(state, { kind: "updateStarted", device: `d${n}`, at: 0, placement: place, mute: mute(n) });
+      observe(state, { kind: "confirmed", device: `d${n}`, at: 1_000 });
+    }
+  };
+  const look = { stage: 0, now: 30 * HOUR, openedAt: 0, minSoakHours: 1, maxSoakHours: 100, target: 20, minDevices: 1, representative: "yes" as const };
+  const read = (state: GatesState, name: string) => judge(state, look).gates.find((gate) => gate.name === name);
+
+  test("are no health of it: a crash gate counts those that can, and without any it never passes", () => {
+    const all = open();
+    confirmAll(all, () => true);
+    expect(read(all, "boot")).toMatchObject({ passed: true, canary: { devices: 20 } });
+    expect(read(all, "crash")).toMatchObject({ passed: false, canary: { devices: 0, events: 0, exposureHours: 0 } });
+    expect(read(all, "loops")).toMatchObject({ passed: false, canary: { devices: 0 } });
+    expect(read(all, "sessions")).toMatchObject({ passed: false, canary: { devices: 0 } });
+    expect(judge(all, look).outcome).toBe("inconclusive");
+    expect(crashFree(all, 1, look.now)).toMatchObject({ devices: 0, hours: 0 });
+
+    const some = open();
+    confirmAll(some, (n) => n >= 12);
+    expect(read(some, "crash")).toMatchObject({ passed: true, canary: { devices: 12 }, clean: { devices: 12 } });
+    expect(read(some, "loops")).toMatchObject({ passed: true, canary: { devices: 12 } });
+    const none = open();
+    confirmAll(none, () => false);
+    expect(read(none, "crash")).toMatchObject({ passed: true, canary: { devices: 20 } });
+  });
+
+  test("are known as such after a restart too, whichever of their reports came first", () => {
+    const state = open();
+    confirmAll(state, (n) => n >= 12);
+    const again = JSON.parse(JSON.stringify(state)) as GatesState;
+    expect(read(again, "crash")).toEqual(read(state, "crash"));
+  });
+});

@@ -15,6 +15,8 @@ import { LiveRisk } from "./live-risk.ts";
 /** Boot outcomes of some devices. */
 export interface BootCounts {
   started: number;
+  /** Of those, devices that have no way to tell of a crash or of restarts. */
+  mute: number;
   failed: number;
   confirmed: number;
   /** Devices something happened to. */
@@ -26,7 +28,7 @@ export interface BootCounts {
 export const SHARE_EVENTS: readonly ShareEvent[] = ["reverted", "looped", "overdue"];
 
 export const noBoots = (): BootCounts => ({
-  started: 0, failed: 0, confirmed: 0, hit: { reverted: 0, looped: 0, overdue: 0 }, clean: { reverted: 0, looped: 0, overdue: 0 },
+  started: 0, mute: 0, failed: 0, confirmed: 0, hit: { reverted: 0, looped: 0, overdue: 0 }, clean: { reverted: 0, looped: 0, overdue: 0 },
 });
 
 /** Time at risk of one arm. Whole milliseconds from the rollout's origin, so sums are exact in any order. */
@@ -43,8 +45,9 @@ export interface Exposure {
 export interface GateCaches {
   /** By hardware revision. */
   readonly boot: Map<string, BootCounts>;
-  /** [controls, canaries]. */
+  /** [controls, canaries]; of those that can tell of a crash apart. */
   readonly exposure: readonly [Exposure, Exposure];
+  readonly telling: readonly [Exposure, Exposure];
   readonly risk: Map<string, LiveRisk>;
   readonly metric: Map<string, LiveMetric>;
   /** By event gate that can pass by a share. */
@@ -58,12 +61,14 @@ interface DeviceFacts {
   readonly reverted: boolean;
   readonly overdue: boolean;
   readonly looped: boolean;
+  /** Started, without a way to tell of a crash. */
+  readonly mute: boolean;
   readonly spells: readonly [Spell | undefined, Spell | undefined];
   readonly crashed: readonly [boolean, boolean];
 }
 
 const NO_FACTS: DeviceFacts = {
-  boot: "none", hardware: undefined, reverted: false, overdue: false, looped: false, spells: [undefined, undefined], crashed: [false, false],
+  boot: "none", hardware: undefined, reverted: false, overdue: false, looped: false, mute: false, spells: [undefined, undefined], crashed: [false, false],
 };
 
 const caches = new WeakMap<GatesState, GateCaches>();
@@ -93,7 +98,7 @@ function emptyCaches(state: GatesState): GateCaches {
     if (gate.kind === "metric" || gate.kind === "bound") metric.set(gate.name, new LiveMetric(gate, state.spec, state.devices, spell));
   }
   const none = (): Exposure => ({ devices: 0, closed: 0, open: 0, openSince: 0, crashed: 0 });
-  return { boot: new Map(), exposure: [none(), none()], risk, metric, window, facts };
+  return { boot: new Map(), exposure: [none(), none()], telling: [none(), none()], risk, metric, window, facts };
 }
 
 function factsOf(record: DeviceRecord): DeviceFacts {
@@ -109,6 +114,7 @@ function factsOf(record: DeviceRecord): DeviceFacts {
     hardware: record.canary?.placement.hardware,
     reverted: record.canary !== undefined && record.revertedAt !== undefined,
     overdue: record.overdues[lowerBound(record.overdues, started)] !== undefined,
+    mute: record.mute === true && record.canary !== undefined,
     looped: record.canary !== undefined && record.loopedAt !== undefined,
     spells,
     crashed: [crashedIn(spells[0]), crashedIn(spells[1])],
@@ -134,6 +140,10 @@ function refresh(cache: GateCaches, state: GatesState, device: string, record: D
   for (const canary of [0, 1] as const) {
     countExposure(cache.exposure[canary], state, before, canary, -1);
     countExposure(cache.exposure[canary], state, now, canary, 1);
+    if (record.mute !== true) {
+      countExposure(cache.telling[canary], state, before, canary, -1);
+      countExposure(cache.telling[canary], state, now, canary, 1);
+    }
     const [was, is] = [before.spells[canary], now.spells[canary]];
     if (sameSpell(was, is)) continue;
     for (const gate of cache.risk.values()) gate.changed(device, canary, was, is);
@@ -149,11 +159,12 @@ function countBoot(cache: GateCaches, facts: DeviceFacts, sign: 1 | -1): void {
     cache.boot.set(facts.hardware, counts);
   }
   counts.started += sign;
+  if (facts.mute) counts.mute += sign;
   if (facts.boot === "failed") counts.failed += sign;
   if (facts.boot === "confirmed") counts.confirmed += sign;
   for (const event of SHARE_EVENTS) {
     if (facts[event]) counts.hit[event] += sign;
-    else if (facts.boot === "confirmed") counts.clean[event] += sign;
+    else if (facts.boot === "confirmed" && !(facts.mute && event === "looped")) counts.clean[event] += sign;
   }
 }
 
@@ -193,6 +204,7 @@ export function observe(state: GatesState, observation: GateObservation): void {
       const first = known === undefined ? -1 : at - known.startedAt || comparePlacement(placement, known.placement);
       if (first >= 0) return;
       record.canary = { placement, startedAt: at };
+      if (observation.mute === true) record.mute = true;
       dropUnsampled(state, device, record);
       break;
     }
@@ -202,6 +214,7 @@ export function observe(state: GatesState, observation: GateObservation): void {
       const first = known === undefined ? -1 : at - known.enterAt || comparePlacement(placement, known.placement);
       if (first >= 0) return;
       record.control = { placement, enterAt: at };
+      if (observation.mute === true) record.mute = true;
       break;
     }
     case "controlCensored":

@@ -225,6 +225,7 @@ function sumBoot(cache: GateCaches): BootCounts {
   const total = noBoots();
   for (const counts of cache.boot.values()) {
     total.started += counts.started;
+    total.mute += counts.mute;
     total.failed += counts.failed;
     total.confirmed += counts.confirmed;
     for (const event of SHARE_EVENTS) {
@@ -238,15 +239,17 @@ function sumBoot(cache: GateCaches): BootCounts {
 function readShare(
   state: GatesState, cache: GateCaches, gate: BootGateSpec | ShareGateSpec, look: StageLook, total: BootCounts, frame: Frame,
 ): GateReading {
-  const { started: n } = total;
+  // Who cannot tell of restarts is neither clean nor hit.
+  const asked = (counts: BootCounts): number => counts.started - (gate.kind === "share" && gate.event === "looped" ? counts.mute : 0);
+  const n = asked(total);
   const shared = common(state, gate, look, { ...frame, devices: n });
   const hits = (counts: BootCounts): number => (gate.kind === "boot" ? counts.failed : counts.hit[gate.event]);
   const k = hits(total);
   const doubtful = n - (gate.kind === "boot" ? total.confirmed : total.clean[gate.event]);
   const byHardware = [...cache.boot]
-    .filter(([, counts]) => counts.started > 0)
+    .filter(([, counts]) => asked(counts) > 0)
     .sort(([a], [b]) => compareCodePoints(a, b))
-    .map(([hardware, counts]) => ({ hardware, lnEHalt: lnBootEvidence(hits(counts), counts.started, gate.limit).halt }));
+    .map(([hardware, counts]) => ({ hardware, lnEHalt: lnBootEvidence(hits(counts), asked(counts), gate.limit).halt }));
   const pooled = lnBootEvidence(k, n, gate.limit).halt;
   const { alphaPass } = state.spec;
   return readingOf(
@@ -288,18 +291,21 @@ function readEvents(
   const passAt = (margin: number): number => reading.lnEPass[live.margins.indexOf(margin)] as number;
   const share = shareAt(gate, look.stage);
   const clean = (): number => cache.window.get(gate.name)?.clean(look.now) ?? 0;
+  // Who cannot tell of a crash is neither clean nor harmed.
+  const exposure = gate.kind === "crash" ? cache.telling : cache.exposure;
+  const asked = gate.kind === "crash" ? total.started - total.mute : total.started;
   return readingOf(
     gate,
     {
       ...shared,
       lnEHalt: reading.lnEHalt,
-      canary: armOf(cache.exposure[1], state, look.now, reading.events[1]),
-      control: armOf(cache.exposure[0], state, look.now, reading.events[0]),
+      canary: armOf(exposure[1], state, look.now, reading.events[1]),
+      control: armOf(exposure[0], state, look.now, reading.events[0]),
       byHardware: reading.byHardware,
     },
     {
       lnEPass: () => passAt(shared.margin),
-      passed: (lnEPass) => lnEPass >= shared.passThreshold || (share !== undefined && passesByShare(state, look, total, share, clean())),
+      passed: (lnEPass) => lnEPass >= shared.passThreshold || (share !== undefined && passesByShare(state, look, { total, asked, share, clean: clean() })),
       withinMargin: () => passAt(Math.min(...gate.margins)) >= shared.passThreshold,
       effect: () => live.hazard(state.spec.alphaPass),
       clean: () => (share === undefined ? null : { devices: clean(), share }),
@@ -313,9 +319,11 @@ function readEvents(
  * look once the whole stage has been through its window, as for boot failures; whoever was not is counted as harmed. Half
  * of alphaPass, since it stands beside the test of the ratio.
  */
-function passesByShare(state: GatesState, look: StageLook, total: BootCounts, share: number, clean: number): boolean {
-  const n = total.started;
-  if (!isComplete(total, look)) return false;
+function passesByShare(
+  state: GatesState, look: StageLook, counts: { readonly total: BootCounts; readonly asked: number; readonly share: number; readonly clean: number },
+): boolean {
+  const { total, asked: n, share, clean } = counts;
+  if (!isComplete(total, look) || n === 0) return false;
   const doubtful = n - clean;
   return look.reopened === true
     ? lnBootEvidence(doubtful, n, share).pass >= -Math.log(state.spec.alphaPass / 2)

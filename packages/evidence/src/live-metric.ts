@@ -134,7 +134,7 @@ export class LiveMetric {
       if (old.members[canary].delete(device)) old.order[canary] = undefined;
       old.stale = true;
     }
-    if (after === undefined || !isSampled(this.#gates, device, canary, after.placement.stage)) return;
+    if (after === undefined || (this.isCounted && this.#records[device]?.mute === true) || !isSampled(this.#gates, device, canary, after.placement.stage)) return;
     const stratum = this.#stratum(after);
     stratum.members[canary].set(device, { device, row: undefined, stale: true });
     stratum.order[canary] = undefined;

@@ -60,6 +60,7 @@ export class LiveRisk {
 
   /** Takes note of a device's changed spell in one arm. */
   changed(device: string, canary: 0 | 1, before: Spell | undefined, after: Spell | undefined): void {
+    if (this.#spec.kind === "crash" && this.#records[device]?.mute === true) return;
     if (before !== undefined && (after === undefined || stratumKey(before.placement) !== stratumKey(after.placement))) {
       const old = this.#stratum(before);
       old.members[canary].delete(device);

@@ -26,6 +26,8 @@ export interface PlanEvidence {
   readonly controls: Record<string, { readonly waiting: string[]; canaries: number }>;
   /** Placement of each control. */
   readonly places: Record<string, Placement>;
+  /** Controls that cannot tell of a crash. */
+  readonly mute?: Record<string, true>;
   /** Metrics of a heartbeat that some gate weighs. */
   readonly heard: readonly string[];
   /** Boot number of each exposed device and when it was heard, while a gate looks for boot loops; null when none does. */
@@ -42,10 +44,14 @@ export const planJudge: Judge<PlanEvidence> = {
     const weighed = weighedCriteria(plan);
     const controls: PlanEvidence["controls"] = {};
     const places: PlanEvidence["places"] = {};
+    const mute: Record<string, true> = {};
     for (const member of members) {
       if (member.control !== null) {
         const place = { stage: member.control, hardware: member.hardware, connectivity: member.connectivity };
         places[member.device] = place;
+        if (member.mute === true) {
+          mute[member.device] = true;
+        }
         (controls[key(place)] ??= { waiting: [], canaries: 0 }).waiting.push(member.device);
       }
     }
@@ -68,6 +74,7 @@ export const planJudge: Judge<PlanEvidence> = {
       gates,
       controls,
       places,
+      mute,
       heard: comparedMetrics(plan),
       boots: weighed.some((gate) => gate.metric === "boot-loop-rate") ? {} : null,
     };
@@ -152,7 +159,7 @@ function observeGates(state: PlanEvidence, gates: GatesState, member: Assignment
       }
       break;
     case "started":
-      observe(gates, { kind: "updateStarted", device, at, placement: placeOf(member) });
+      observe(gates, { kind: "updateStarted", device, at, placement: placeOf(member), mute: member.mute === true });
       break;
     case "confirmed":
       observe(gates, { kind: "confirmed", device, at });
@@ -214,7 +221,7 @@ function startControls(state: PlanEvidence, gates: GatesState, place: Placement,
     if (isSilent(gates, device)) {
       continue; // no canary starts in silence either: it would be at risk of nothing
     }
-    observe(gates, { kind: "controlStart", device, at, placement: state.places[device] as Placement });
+    observe(gates, { kind: "controlStart", device, at, placement: state.places[device] as Placement, mute: state.mute?.[device] === true });
   }
 }
 

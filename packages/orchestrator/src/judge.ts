@@ -10,6 +10,9 @@ interface StageTally {
   /** Members that began and ended badly, or fell silent. */
   bad: number;
   crashed: number;
+  /** Members that have no way to tell of a crash, and those of them that started. */
+  mute?: number;
+  muteStarted?: number;
 }
 
 export interface Tallies {
@@ -28,8 +31,15 @@ export interface Tallies {
  */
 export const boundJudge: Judge<Tallies> = {
   init(plan: Plan, members: readonly Assignment[]): Tallies {
-    const stages = plan.stages.map(() => ({ started: 0, confirmed: 0, crashFree: 0, bad: 0, crashed: 0 }));
-    void members;
+    const stages = plan.stages.map((_, stage) => ({
+      started: 0,
+      confirmed: 0,
+      crashFree: 0,
+      bad: 0,
+      crashed: 0,
+      mute: members.filter((member) => member.stage === stage && member.mute === true).length,
+      muteStarted: 0,
+    }));
     return { gates: plan.gates, stages, bad: {}, crashed: {} };
   },
   observe(state: Tallies, member: Assignment, observation: Observation): void {
@@ -39,11 +49,11 @@ export const boundJudge: Judge<Tallies> = {
     }
     switch (observation.kind) {
       case "started":
-        tally.started += 1;
+        count(tally, member, 1);
         break;
       case "confirmed":
         tally.confirmed += 1;
-        if (state.crashed[member.device] === undefined) {
+        if (member.mute !== true && state.crashed[member.device] === undefined) {
           tally.crashFree += 1;
         }
         break;
@@ -55,7 +65,7 @@ export const boundJudge: Judge<Tallies> = {
           state.bad[member.device] = true;
           tally.bad += 1;
           if (member.startedAt === null) {
-            tally.started += 1;
+            count(tally, member, 1);
           }
         }
         break;
@@ -64,7 +74,7 @@ export const boundJudge: Judge<Tallies> = {
           delete state.bad[member.device];
           tally.bad -= 1;
           if (member.startedAt === null) {
-            tally.started -= 1;
+            count(tally, member, -1);
           }
         }
         break;
@@ -103,49 +113,65 @@ export const boundJudge: Judge<Tallies> = {
   },
 };
 
+function count(tally: StageTally, member: Assignment, change: 1 | -1): void {
+  tally.started += change;
+  tally.muteStarted = (tally.muteStarted ?? 0) + (member.mute === true ? change : 0);
+}
+
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
 function readGate(gate: Criterion, state: Tallies, context: JudgeContext): GateReading {
   const min = gate.min ?? 0;
   // The newest stage must pass on its own; any stage so far may fail the release (R27).
   let failing: { readonly stage: number; readonly share: number; readonly of: number; readonly events: number } | undefined;
-  const count = (tally: StageTally): number => (gate.metric === "boot-confirmation" ? tally.bad : tally.crashed);
+  const boots = gate.metric === "boot-confirmation";
+  const eventsOf = (tally: StageTally): number => (boots ? tally.bad : tally.crashed);
+  // Who cannot tell of a crash is neither crash-free nor crashed.
+  const startedOf = (tally: StageTally): number => tally.started - (boots ? 0 : (tally.muteStarted ?? 0));
   for (let stage = 0; stage <= context.stage; stage += 1) {
     const tally = state.stages[stage] as StageTally;
-    const events = count(tally);
-    const share = tally.started === 0 ? 1 : 1 - events / tally.started;
+    const events = eventsOf(tally);
+    const share = startedOf(tally) === 0 ? 1 : 1 - events / startedOf(tally);
     // One bad device among the first few proves little; critical gates stop at the first.
     if (events >= (gate.critical ? 1 : 2) && share < min) {
-      failing = { stage, share, of: tally.started, events };
+      failing = { stage, share, of: startedOf(tally), events };
       break;
     }
   }
   const tally = state.stages[context.stage] as StageTally;
-  const events = count(tally);
-  const answered = gate.metric === "boot-confirmation" ? tally.confirmed : tally.crashFree;
-  const estimate = tally.started === 0 ? null : Math.max(0, 1 - events / tally.started);
+  const events = eventsOf(tally);
+  const started = startedOf(tally);
+  const size = context.size - (boots ? 0 : (tally.mute ?? 0));
+  const answered = boots ? tally.confirmed : tally.crashFree;
+  const estimate = started === 0 ? null : Math.max(0, 1 - events / started);
   const reading = {
     gate: gate.metric,
     metric: gate.metric,
-    canary: { devices: tally.started, events, exposure_h: 0, estimate },
+    canary: { devices: started, events, exposure_h: 0, estimate },
     control: null,
     bound: `at least ${percent(min)}`,
   };
   if (failing !== undefined) {
-    const what = gate.metric === "boot-confirmation" ? "reverted, failed or fell silent" : "crashed";
+    const what = boots ? "reverted, failed or fell silent" : "crashed";
     return {
       ...reading,
       verdict: "fail",
       reason: `${failing.events} of ${failing.of} devices ${what} in stage ${failing.stage + 1}: ${percent(failing.share)} is below ${percent(min)}`,
     };
   }
-  const needed = Math.min(gate.minSample, context.size);
-  if (tally.started < needed) {
-    return { ...reading, verdict: "inconclusive", reason: `${tally.started} of at least ${needed} devices have started` };
+  if (size === 0) {
+    const earlier = state.stages.slice(0, context.stage).reduce((sum, one) => sum + startedOf(one), 0);
+    return earlier > 0
+      ? { ...reading, verdict: "pass", reason: `no device of this stage can tell of crashes; ${earlier} of earlier stages can` }
+      : { ...reading, verdict: "inconclusive", reason: "no device can tell of crashes: leave this gate out of the plan, or put devices that can into the canary" };
   }
-  const share = answered / Math.max(1, context.size);
+  const needed = Math.min(gate.minSample, size);
+  if (started < needed) {
+    return { ...reading, verdict: "inconclusive", reason: `${started} of at least ${needed} devices have started` };
+  }
+  const share = answered / size;
   if (share < min) {
-    return { ...reading, verdict: "inconclusive", reason: `${answered} of ${context.size} devices have shown it, ${percent(min)} are needed` };
+    return { ...reading, verdict: "inconclusive", reason: `${answered} of ${size} devices have shown it, ${percent(min)} are needed` };
   }
-  return { ...reading, verdict: "pass", reason: `${percent(share)} of ${context.size}` };
+  return { ...reading, verdict: "pass", reason: `${percent(share)} of ${size}` };
 }

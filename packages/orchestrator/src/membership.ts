@@ -135,6 +135,7 @@ export function place(plan: Plan, order: readonly DeviceRecord[], counts: readon
         heardAt: device.lastSeen,
         interval: device.interval,
         ...usualFor(device, compared, at),
+        ...(abilitiesOf(device).crashes ? {} : { mute: true as const }),
       });
     }
   }
