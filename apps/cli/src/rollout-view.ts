@@ -52,6 +52,7 @@ export interface Membership {
     readonly strata?: readonly { readonly stratum: string; readonly fleet: number; readonly canary: number; readonly depth: number }[];
   };
   readonly power?: { readonly statement: readonly string[] };
+  readonly evidence?: { readonly all: readonly { readonly cannotTell: readonly string[]; readonly words: string }[] };
   readonly warnings: readonly string[];
 }
 
@@ -135,6 +136,10 @@ export function describeMembership(membership: Membership): string {
   }
   if (membership.power !== undefined) {
     parts.push(membership.power.statement.join("\n"));
+  }
+  // Where every device tells everything there is nothing to say.
+  if (membership.evidence?.all.some((door) => door.cannotTell.length > 0) === true) {
+    parts.push(membership.evidence.all.map((door) => door.words).join("\n"));
   }
   for (const warning of membership.warnings) {
     parts.push(`${tone("warn", "warning")}: ${warning}`);

@@ -266,6 +266,14 @@ export const power = z
   })
   .describe("what the plan can and cannot see, and how long a good release takes");
 
+const doorEvidence = z.object({
+  door: z.string(),
+  image: z.enum(["hash", "version", "claim"]).describe("how the running image is known"),
+  devices: z.number(),
+  cannotTell: z.array(z.string()),
+  words: z.string(),
+});
+
 export const membership = z.object({
   release: z.string(),
   seed: z.number(),
@@ -275,6 +283,7 @@ export const membership = z.object({
   excluded: z.array(z.object({ device: z.string(), reason: z.string() })),
   representativeness: z.looseObject({}),
   power,
+  evidence: z.object({ all: z.array(doorEvidence), canary: z.array(doorEvidence) }).describe("what devices of each door can tell"),
   warnings: z.array(z.string()),
 });
 export const started = z.object({ id: z.string(), membership });
@@ -324,6 +333,7 @@ export const report = z.looseObject({
   haltedBy: z.object({ gate: z.string(), metric: z.string(), reason: z.string(), stage: z.string().nullable(), at: time }).nullable(),
   gates: z.array(gate),
   stageGates: z.array(z.object({ stage: z.string(), at: time, gates: z.array(gate) })),
+  doors: z.array(z.looseObject({ door: z.string(), image: z.string(), devices: z.number(), exposed: z.number(), states: z.record(z.string(), z.number()), cannotTell: z.array(z.string()) })),
   devices: z.array(z.looseObject({ device: z.string(), state: z.string(), said: z.array(z.string()) })),
   offeredOnly: z.array(z.string()),
   crashes: z.array(z.looseObject({ signature: z.string(), buildId: z.string(), count: z.number(), devices: z.array(z.string()) })),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a device can tell, by the door it comes through: silence about something it has no words for is no health.
+import type { Plan } from "@coalmine/core";
 import type { DeviceRecord } from "./inventory.ts";
 import type { Door } from "./ports.ts";
 
@@ -30,11 +31,15 @@ export interface DoorEvidence {
   readonly cannotTell: readonly string[];
 }
 
-export function abilitiesOf({ door, attributes }: Pick<DeviceRecord, "door" | "attributes">): Abilities {
-  const speaks = door !== "ddi" && door !== "smp";
+/** How the running image of a device is known. */
+export function imageEvidence({ door, attributes }: Pick<DeviceRecord, "door" | "attributes">): ImageEvidence {
   const said = attributes[imageEvidenceName];
-  const image = door === "ddi" ? (said === "hash" || said === "version" ? said : "claim") : "hash";
-  return { image, crashes: speaks, resetCauses: speaks, linkUptime: speaks, logs: speaks };
+  return door !== "ddi" || said === "hash" ? "hash" : said === "version" ? "version" : "claim";
+}
+
+export function abilitiesOf(device: Pick<DeviceRecord, "door" | "attributes">): Abilities {
+  const speaks = device.door !== "ddi" && device.door !== "smp";
+  return { image: imageEvidence(device), crashes: speaks, resetCauses: speaks, linkUptime: speaks, logs: speaks };
 }
 
 /** Devices by door and image evidence, in the order of the doors. */
@@ -61,6 +66,21 @@ function cannotTell(abilities: Abilities): string[] {
     ...(abilities.linkUptime ? [] : ["link uptime"]),
     ...(abilities.logs ? [] : ["logs and coredumps"]),
   ];
+}
+
+const needsCrashes: ReadonlySet<string> = new Set(["crash-rate", "crash-free-devices", "crash-free-sessions", "boot-loop-rate"]);
+
+/** What gates of a plan will not see of its canaries, said before it starts. */
+export function tellingWarnings(plan: Plan, canary: readonly Pick<DeviceRecord, "door" | "attributes">[]): string[] {
+  const gates = plan.gates.filter((gate) => needsCrashes.has(gate.metric) && !gate.dryRun).map((gate) => gate.metric);
+  const mute = canary.filter((device) => !abilitiesOf(device).crashes).length;
+  if (gates.length === 0 || mute === 0) {
+    return [];
+  }
+  const names = gates.join(", ");
+  return mute < canary.length
+    ? [`${mute} of ${canary.length} canaries cannot tell of crashes: ${names} ${gates.length === 1 ? "weighs" : "weigh"} the other ${canary.length - mute}`]
+    : [`no canary can tell of crashes, so ${names} will never pass: put devices that can into the canary, or leave ${gates.length === 1 ? "that gate" : "those gates"} out of the plan`];
 }
 
 /** One line for people. */

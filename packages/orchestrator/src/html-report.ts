@@ -6,6 +6,7 @@ import type { EvidenceSample } from "./evidence-series.ts";
 import { effectChart, type EffectRow, escapeHtml, evidenceChart, exposureChart, oddsText, type TimeMark } from "./html-chart.ts";
 import { reportStyle } from "./html-style.ts";
 import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
+import { doorCells, doorTitles } from "./report-doors.ts";
 import type { RolloutReport } from "./report.ts";
 import { crashFreeCells } from "./report-markdown.ts";
 
@@ -38,7 +39,7 @@ export function reportHtml(input: HtmlReportInput): string {
 </head>
 <body>
 <main>
-${[head(input), verdict(report), exposure(input), evidence(input), effects(input), arms(report), stages(report), cover(report), overrides(report), crashes(report), devices(report), history(report)].filter((part) => part !== "").join("\n")}
+${[head(input), verdict(report), exposure(input), evidence(input), effects(input), arms(report), stages(report), doors(report), cover(report), overrides(report), crashes(report), devices(report), history(report)].filter((part) => part !== "").join("\n")}
 <footer>Made ${escapeHtml(input.madeAt)} from the event log, revision ${rollout.revision}. Evidence is an e-value: how many times likelier the data are if the release does harm; ${percent(input.plan.alpha)} of good releases may be halted, however often anybody looks.</footer>
 </main>
 </body>
@@ -187,6 +188,11 @@ function stages(report: RolloutReport): string {
     .map(([state, count]) => `<tr><th scope="row">${escapeHtml(state)}</th><td class="number">${count.toLocaleString("en")}</td><td class="bar"><span style="width:${((100 * count) / Math.max(1, total)).toFixed(1)}%"></span></td></tr>`)
     .join("");
   return section("Stages and devices", `<div class="pair">${table(["stage", "devices", "opened", "closed", "verdict"], rows, [1])}<div class="wide"><table><thead><tr><th>state</th><th class="number">devices</th><th></th></tr></thead><tbody>${bars}</tbody></table></div></div>`);
+}
+
+/** What is behind a state: a hash that a device said, or no more than its word. */
+function doors(report: RolloutReport): string {
+  return section("Evidence by door", table(doorTitles, report.doors.map(doorCells), [1, 3]));
 }
 
 function cover(report: RolloutReport): string {

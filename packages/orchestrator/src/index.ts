@@ -29,6 +29,7 @@ export * from "./replay.ts";
 export * from "./preflight.ts";
 export * from "./release-file.ts";
 export * from "./progress.ts";
+export type { DoorReport } from "./report-doors.ts";
 export * from "./report-markdown.ts";
 export * from "./report.ts";
 export * from "./rollback.ts";

@@ -15,7 +15,7 @@ import {
 } from "@coalmine/core";
 import { allocate, drawStratified, hashOrder, type Representativeness, representativeness } from "@coalmine/evidence";
 import type { Hardware } from "@coalmine/protocol";
-import { abilitiesOf } from "./abilities.ts";
+import { abilitiesOf, type DoorEvidence, evidenceByDoor, tellingWarnings } from "./abilities.ts";
 import { mayComeFrom, rangesText, readsSchema, schemaText, type StorageSchema, type VersionRange } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
 import { comparedMetrics } from "./gate-specs.ts";
@@ -57,6 +57,8 @@ export interface Membership {
   readonly representativeness: Representativeness;
   /** What the population did before; undefined when it has too little history. */
   readonly baseline: Baseline | undefined;
+  /** What devices of each door can tell: of all, and of the canary. */
+  readonly evidence: { readonly all: readonly DoorEvidence[]; readonly canary: readonly DoorEvidence[] };
   readonly warnings: readonly string[];
 }
 
@@ -147,7 +149,8 @@ export function place(plan: Plan, order: readonly DeviceRecord[], counts: readon
     stages: plan.stages.map((stage, index) => ({ name: stage.name, size: counts[index] as number })),
     representativeness: report,
     baseline: baselineOf(order.map((device) => device.history)),
-    warnings: cover(plan, report, canary, order),
+    evidence: { all: evidenceByDoor(order), canary: evidenceByDoor(canary) },
+    warnings: [...cover(plan, report, canary, order), ...tellingWarnings(plan, canary)],
   };
 }
 

@@ -51,7 +51,13 @@ const dayMs = 24 * hourMs;
 
 /** Sizes of a plan's arms, however they are known: from a membership, or from a fleet that does not exist yet. */
 export interface PlanSizes {
-  readonly stages: readonly { readonly name: string; readonly size: number; readonly controls: number }[];
+  readonly stages: readonly {
+    readonly name: string;
+    readonly size: number;
+    readonly controls: number;
+    /** Of these, devices that cannot tell of crashes; none when left out. */
+    readonly mute?: { readonly devices: number; readonly controls: number };
+  }[];
   /** Longest expected time between reports of any member. */
   readonly slowest: Millis;
 }
@@ -61,6 +67,10 @@ export function sizesOf(membership: Membership): PlanSizes {
     stages: membership.stages.map((stage, index) => ({
       ...stage,
       controls: membership.members.reduce((sum, member) => sum + (member.control === index ? 1 : 0), 0),
+      mute: {
+        devices: membership.members.reduce((sum, member) => sum + (member.stage === index && member.mute === true ? 1 : 0), 0),
+        controls: membership.members.reduce((sum, member) => sum + (member.control === index && member.mute === true ? 1 : 0), 0),
+      },
     })),
     slowest: membership.members.reduce((longest, member) => Math.max(longest, member.interval), 0) as Millis,
   };
@@ -134,15 +144,16 @@ function canaryPower(plan: Plan, gates: readonly GateSpec[], sizes: PlanSizes, s
     .flatMap((gate) => {
       const share = gate.weight / total;
       const arms = { canaries: canary.size, controls: canary.controls, soakHours: Number((soakMin / hourMs).toPrecision(3)), alpha: plan.alpha };
+      const telling = { canaries: canary.size - (canary.mute?.devices ?? 0), controls: canary.controls - (canary.mute?.controls ?? 0) };
       switch (gate.kind) {
         case "bound":
           return []; // how far the mean is from its bound is not known before
         case "boot":
         case "share":
-          return powerStatement({ ...arms, gates: [{ kind: "boot", name: gate.name, share, limit: gate.limit, ...(gate.kind === "share" ? { metric: gate.name } : {}) }] });
+          return powerStatement({ ...(gate.kind === "share" && gate.event === "looped" ? { ...arms, ...telling } : arms), gates: [{ kind: "boot", name: gate.name, share, limit: gate.limit, ...(gate.kind === "share" ? { metric: gate.name } : {}) }] });
         case "crash":
         case "silence":
-          return powerStatement({ ...arms, gates: [{ kind: gate.kind, name: gate.name, share, perDeviceDay: gate.kind === "crash" ? rates.crashes : rates.silences }] });
+          return powerStatement({ ...(gate.kind === "crash" ? { ...arms, ...telling } : arms), gates: [{ kind: gate.kind, name: gate.name, share, perDeviceDay: gate.kind === "crash" ? rates.crashes : rates.silences }] });
         case "metric": {
           const reporting = gate.metric === "battery-drain" ? rates.battery : 1;
           const residualSd = gate.scale === "ln" ? rates.drainSpread : gate.tau;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { GateReading } from "@coalmine/core";
 import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
+import { doorCells, doorTitles } from "./report-doors.ts";
 import type { RolloutReport } from "./report.ts";
 
 const rowsMax = 200;
@@ -27,6 +28,7 @@ export function reportMarkdown(report: RolloutReport): string {
   }
   lines.push("", "## Stages", "", ...table(["stage", "devices", "opened", "closed", "verdict"], rollout.stages.map((stage) => [stage.name, String(stage.size), stage.openedAt ?? "-", stage.closedAt ?? "-", stage.openedAt === null ? "-" : stage.verdict])));
   lines.push("", "## Devices by state", "", ...table(["state", "devices"], Object.entries(rollout.states).map(([state, count]) => [state, String(count)])));
+  lines.push("", "## Evidence by door", "", ...table(doorTitles, report.doors.map(doorCells)));
   lines.push("", "## Gates", "", ...gateTable(report.gates));
   for (const { stage, at, gates } of report.stageGates) {
     lines.push("", `### Stage ${escape(stage)} as it closed at ${at}`, "", ...gateTable(gates));

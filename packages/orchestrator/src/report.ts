@@ -11,6 +11,7 @@ import { type Representativeness, representativeness } from "@coalmine/evidence"
 import { crashFreeArms, type PlanEvidence, planJudge } from "./gates.ts";
 import type { DeviceRecord } from "./inventory.ts";
 import type { EventLog, StoredEntry } from "./ports.ts";
+import { type DoorReport, doorsOf } from "./report-doors.ts";
 import { type RolloutSummary, summarise } from "./summary.ts";
 
 export interface ReportedDevice {
@@ -69,6 +70,8 @@ export interface RolloutReport {
   readonly crashFree: ReturnType<typeof crashFreeArms>;
   /** How the canary covers the population, by the strata of the plan (R6). */
   readonly representativeness: Representativeness;
+  /** All members by door, with what such devices can tell. */
+  readonly doors: readonly DoorReport[];
   /** Devices that began the update, or ended it badly. */
   readonly devices: readonly ReportedDevice[];
   /** Devices that hold or held an offer and never began. */
@@ -143,6 +146,7 @@ export async function rolloutReport(conductor: Conductor, log: EventLog, id: Rol
     stageGates,
     crashFree: conductor.judge === planJudge ? crashFreeArms(rollout.evidence as PlanEvidence, rollout.endedAt ?? now) : null,
     representativeness: coverOf(rollout),
+    doors: doorsOf(rollout, conductor.state.devices),
     devices: active.map((member) => describe(rollout, member, conductor.state.devices.get(member.device), said.get(member.device) ?? [])),
     offeredOnly: rollout.members.filter((member) => member.offer !== 0 && !activeSet.has(member.device)).map((member) => member.device),
     crashes: [...crashes.values()].map(({ devices, ...group }) => ({ ...group, devices: [...devices].sort() })).sort((a, b) => b.devices.length - a.devices.length || b.count - a.count),

@@ -14,6 +14,8 @@ offers: {perMinute: 6000, jitter: 0s}
 soak: {min: 2m, max: 6h, dutyCycles: 1}
 confirm: {minUptime: 1m, deadline: 10m}
 resolvedMin: 1
+silence: {floor: 6h}
+updateDeadline: 6h
 `;
 const missing = swupdateMissing();
 const folder = mkdtempSync(join(tmpdir(), "coalmine-ddi-"));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type DeviceId, deviceId, type Plan, type RolloutCommand, rolloutId } from "@coalmine/core";
 import {
+  describeDoor,
+  type DoorEvidence,
   type DeviceRecord,
   evidenceSeries,
   gatesNow,
@@ -174,6 +176,12 @@ function presentMembership(input: RolloutInput, made: Membership, devices: Reado
     excluded: [...made.excluded],
     representativeness: { ...made.representativeness },
     power: presentPower(power),
+    evidence: { all: made.evidence.all.map(presentDoor), canary: made.evidence.canary.map(presentDoor) },
     warnings: [...made.warnings, ...power.warnings],
   };
+}
+
+/** What devices of one door can tell, with the sentence for people. */
+function presentDoor(door: DoorEvidence) {
+  return { ...door, cannotTell: [...door.cannotTell], words: describeDoor(door) };
 }

@@ -44,6 +44,7 @@ export class SwupdateGateway {
   reboots = 0;
   #child: ChildProcess | undefined;
   #running = "1.0.0";
+  #again: NodeJS.Timeout | undefined;
   #closed = false;
   #log = "";
   readonly #watcher: { close(): void };
@@ -119,10 +120,18 @@ export class SwupdateGateway {
     child.stdout?.setEncoding("utf8").on("data", keep);
     child.stderr?.setEncoding("utf8").on("data", keep);
     this.#child = child;
+    // It gives up when its server is away as it starts; its service starts it again.
+    child.once("exit", () => {
+      if (this.#child === child && !this.#closed) {
+        this.#again = setTimeout(() => this.#start(confirm), 500);
+      }
+    });
   }
 
   async #stop(): Promise<void> {
+    clearTimeout(this.#again);
     const child = this.#child;
+    this.#child = undefined;
     if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) {
       return;
     }
