@@ -43,7 +43,7 @@ export function backtrace(dump: Coredump, symbols?: SymbolTable): Backtrace {
   const frames: Frame[] = [];
   const name = (address: number): Located | undefined => (symbols === undefined ? undefined : locate(symbols, address));
   const exception = interruptedBy(registers["xpsr"]);
-  if (exception !== undefined) notes.push(`the CPU was in ${exception}: the thread is the one that was interrupted, and the stack of interrupts is not dumped`);
+  if (exception !== undefined) notes.push(`the CPU was in ${exception}: the thread is the one that was interrupted, and not the one that crashed`);
   const pc = registers["pc"] as number;
   const lr = registers["lr"] as number;
   const { stackPointer } = dump;
@@ -101,8 +101,11 @@ function scanStack(dump: Coredump, symbols: SymbolTable | undefined, frames: Fra
   const { sp } = dump.stackPointer;
   const stack = blockAt(dump.memory, sp, 4);
   if (stack === undefined) return;
+  // A dump of the whole RAM goes on behind this stack: the object that it is ends the scan.
+  const object = symbols.symbols.find((symbol) => symbol.kind === "object" && sp >= symbol.start && sp < symbol.start + symbol.size);
+  const end = object === undefined ? stack.end : BigInt(Math.min(object.start + object.size, Number(stack.end)));
   const seen = frames.at(-1)?.from === "lr" ? (frames.at(-1) as Frame).address : undefined;
-  for (let at = sp; BigInt(at) + 4n <= stack.end && frames.length < FRAMES_MAX; at += 4) {
+  for (let at = sp; BigInt(at) + 4n <= end && frames.length < FRAMES_MAX; at += 4) {
     const word = wordAt(dump.memory, at) as number;
     // A Thumb return address has bit 0 set.
     if (word % 2 === 0) continue;

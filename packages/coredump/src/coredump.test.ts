@@ -222,6 +222,13 @@ describe("what a dump says of itself", () => {
     expect(dump(data).warnings).toEqual([]);
   });
 
+  test("a scan ends with the stack's own object, where a dump of all RAM goes on", () => {
+    const stack = (size: number) => symbolTable([...symbols.symbols, { name: "z_main_stack", start: STACK, size, kind: "object" as const }, { name: "z_main_thread", start: THREAD, size: 96, kind: "object" as const }]);
+    const scanned = (size: number) => backtrace(decoded(buildDump()), stack(size)).frames.filter((frame) => frame.from === "stack").map((frame) => frame.function?.name);
+    expect(scanned(256)).toEqual(["caller", "main"]);
+    expect(scanned(112)).toEqual(["caller"]);
+  });
+
   test("a crash in an interrupt is told, because then the thread is only the one that was interrupted", () => {
     const notes = (xpsr: number) => backtrace(decoded(buildDump({ registers: REGISTERS.with(7, xpsr) })), symbols).notes.join();
     expect(notes(0x6100000f)).toContain("SysTick");

@@ -123,6 +123,12 @@ function plain(shown: Shown) {
   };
 }
 
+function threadText({ dump, threads }: Shown): string {
+  const current = threads?.find((one) => one.current);
+  const thread = dump.thread ?? current;
+  return thread === undefined ? "unknown" : `${thread.name ?? "unnamed"} at ${hex(thread.address)}`;
+}
+
 function describe(shown: Shown): string {
   const { dump, trace, signature, threads, unwound } = shown;
   const parts = [
@@ -130,7 +136,7 @@ function describe(shown: Shown): string {
       ["reason", dump.header.reasonName],
       ["target", dump.header.target],
       ["signature", signature],
-      ["thread", dump.thread === null ? "unknown" : `${dump.thread.name ?? "unnamed"} at ${hex(dump.thread.address)}`],
+      ["thread", threadText(shown)],
       ["form", `${dump.form}, integrity: ${dump.integrity}`],
       ["memory", dump.memory.map((block) => `${hex(block.start)} to ${hex(block.end)}`).join(", ") || "none"],
     ]),
