@@ -95,6 +95,13 @@ export function librarySources(): string[] {
   return sources(join(library, "src"));
 }
 
+const isTest = (file: string): boolean => !/^(?:driver|board)/.test(file);
+
+/** Sources of the tests written in C. */
+export function testSources(): string[] {
+  return sources(tests, isTest);
+}
+
 /** A board as a process; see firmware/tests/board_coap.c. */
 export interface Board {
   readonly path: string;
@@ -111,7 +118,7 @@ export function buildBoard(compiler: Extract<Compiler, { kind: "found" }>): Boar
 export function buildPrograms(compiler: Extract<Compiler, { kind: "found" }>): Programs {
   const { program, remove } = buildLibrary(compiler);
   return {
-    tests: program("tests", (file) => !/^(?:driver|board)/.test(file)),
+    tests: program("tests", isTest),
     // It has no board: nothing of the library that needs one is linked.
     driver: program("driver", (file) => file.startsWith("driver")),
     remove,
