@@ -8,6 +8,8 @@ import { whyNoStandIn } from "@coalmine/boards/testing";
 import { firmware, librarySources, testSources } from "./compiler.ts";
 import type { HostRun } from "./host-tests.ts";
 
+const compiler = "arm-none-eabi-gcc";
+const emulator = "qemu-system-arm";
 const PATIENCE_MS = 240_000;
 
 /** Why the tests cannot run on target here; nothing when they can. */
@@ -22,7 +24,7 @@ export function runTargetTests(): HostRun {
     const program = join(folder, "tests.elf");
     const target = join(firmware, "tests/target");
     const built = spawnSync(
-      "arm-none-eabi-gcc",
+      compiler,
       [
         // uint32_t is a long here: the tests' formats are for the host, and no 32-bit machine minds.
         "-mcpu=cortex-m3", "-mthumb", "-std=c11", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-format",
@@ -32,10 +34,10 @@ export function runTargetTests(): HostRun {
       { encoding: "utf8" },
     );
     if (built.status !== 0) {
-      throw new Error(`arm-none-eabi-gcc failed:\n${built.error?.message ?? ""}${built.stderr}`);
+      throw new Error(`${compiler} failed:\n${built.error?.message ?? ""}${built.stderr}`);
     }
     const args = ["-machine", "mps2-an385", "-kernel", program, "-semihosting-config", "enable=on,target=native", "-display", "none", "-monitor", "none", "-serial", "none"];
-    const run = spawnSync("qemu-system-arm", args, { encoding: "utf8", timeout: PATIENCE_MS, killSignal: "SIGKILL" });
+    const run = spawnSync(emulator, args, { encoding: "utf8", timeout: PATIENCE_MS, killSignal: "SIGKILL" });
     const counts = /^(\d+) passed, (\d+) failed$/m.exec(run.stdout);
     const [passed, failed] = [Number(counts?.[1] ?? 0), Number(counts?.[2] ?? 0)];
     return { passed, failed: run.status === 0 ? failed : Math.max(1, failed), output: `${run.stdout}${run.stderr}` };
