@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The runner against a real QEMU, with the stand-in of firmware/standin as bootloader and application.
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, type TestContext } from "vitest";
@@ -79,6 +80,21 @@ describe("an emulated board", () => {
     expect(await waiting).toMatchObject({ code: "boards/closed" });
     expect(holderOf(flash)).toBeUndefined();
     expect(() => process.kill(pid as number, 0)).toThrow("ESRCH");
+  });
+
+  test("whose runner was killed is ended before anybody else runs its file", async (ctx) => {
+    const flash = compose(built(ctx));
+    const runner = `import { QemuBoard } from ${JSON.stringify(new URL("./index.ts", import.meta.url).href)}; const board = await QemuBoard.start({ flash: ${JSON.stringify(flash)}, network: false }); console.log(board.pid); process.kill(process.pid, "SIGKILL");`;
+    const killed = spawnSync(process.execPath, ["--conditions=source", "--input-type=module", "--eval", runner], { encoding: "utf8" });
+    expect(killed.signal).toBe("SIGKILL");
+    const orphan = Number(killed.stdout);
+    const running = (): string => readFileSync(`/proc/${orphan}/stat`, "latin1").replace(/^.*\) (.).*$/s, "$1");
+    expect(running()).not.toBe("Z");
+    expect(holderOf(flash)).toBeUndefined();
+    const { board } = await started(flash);
+    await board.waitFor(application, { patience });
+    // Gone, or a zombie where nobody waits for orphans.
+    expect(existsSync(`/proc/${orphan}`) ? running() : "Z").toBe("Z");
   });
 
   test("notices the network cable, halts and goes on, and lets others speak QMP", async (ctx) => {

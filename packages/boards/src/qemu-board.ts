@@ -15,7 +15,7 @@ import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BoardConsole, type ConsoleMatch, LineReader } from "./console.ts";
 import { armCut, readLaboratory, readRegion, vectorsOf } from "./flash-file.ts";
-import { hold, release } from "./hold.ts";
+import { hold, type Holder, noteHolder, release } from "./hold.ts";
 import type { CutStyle } from "./laboratory.ts";
 import { type ForwardedPort, machineArguments, NETWORK } from "./machine.ts";
 import { REGIONS } from "./memory-map.ts";
@@ -99,7 +99,7 @@ export class QemuBoard {
     const vectors = vectorsOf(readRegion(options.flash, REGIONS.bootloader));
     const board = new QemuBoard(options, program);
     try {
-      hold(board.flash, { pid: process.pid, qmp: board.qmpForOthers, console: board.consoleLog });
+      hold(board.flash, board.#holder(null));
       writeFileSync(join(board.#folder, "vectors"), vectors);
       await board.powerOn();
     } catch (error) {
@@ -132,6 +132,7 @@ export class QemuBoard {
     const machine: Machine = spawn(this.#program, [...args], { stdio: ["pipe", "pipe", "pipe"], detached: true });
     this.#machine = machine;
     this.#ending = undefined;
+    noteHolder(this.flash, this.#holder(machine.pid ?? null));
     this.counts.starts += 1;
     living.add(machine);
     const reader = new LineReader((line) => this.console.add(line));
@@ -162,6 +163,10 @@ export class QemuBoard {
     await this.#connect(own, machine, () => words.trim());
     this.#options.onEvent?.({ kind: "on", starts: this.counts.starts });
     this.#watchForCut(machine, cuts).catch((error: unknown) => this.#fail(error));
+  }
+
+  #holder(machine: number | null): Holder {
+    return { pid: process.pid, machine, qmp: this.qmpForOthers, console: this.consoleLog };
   }
 
   /** The socket is there a few milliseconds after the process. */

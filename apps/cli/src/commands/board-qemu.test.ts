@@ -43,6 +43,8 @@ test("an emulated board is made, run, cut off in an upgrade and looked into by c
 
   const installed = await coalmine(["board", "qemu", "install", flash, two, "--json"]);
   expect([installed.code, JSON.parse(installed.stdout)]).toMatchObject([0, { swapType: "test", slots: [{ image: { version: "1.0.0+0" } }, { image: { version: "2.0.0+0" } }] }]);
+  const none = await coalmine(["board", "qemu", "swap", join(at, "none.flash"), "--json"]);
+  expect([none.code, JSON.parse(none.stdout)]).toMatchObject([3, { error: { code: "boards/file" } }]);
   const cut = await coalmine(["board", "qemu", "run", "--flash", flash, "--id", "lab-1", "--no-network", "--cut-at", "4", "--until", "^APP 2\\.0\\.0", "--for", "30", "--json"]);
   expect([cut.code, JSON.parse(cut.stdout)]).toMatchObject([0, { boards: [{ counts: { starts: 2, cuts: 1 } }] }]);
 

@@ -107,15 +107,28 @@ export function registerQemu(board: Command): void {
       .option("--permanent", "without a trial")
       .option("--json", "one JSON document on stdout")
       .action(async (flash: string, image: string, flags: JsonFlag & { readonly permanent?: true }) => {
-        const { holderOf, installSecond } = await import("@coalmine/boards");
+        const { installSecond } = await import("@coalmine/boards");
         const { readBoardImage } = await import("../boards.ts");
-        if (holderOf(flash) !== undefined) {
-          throw badUsage(`${flash} is running: stop it first, or update it over its link`);
-        }
+        await requireOff(flash);
         installSecond(flash, readBoardImage(image, {}), { permanent: flags.permanent === true });
         await inspect(flash, flags);
       }),
     "coalmine board qemu install lab-1.flash node-2.0.0.bin",
+  );
+  example(
+    qemu
+      .command("swap")
+      .description("ask for the image that slot 1 keeps, on a board that is off: a swap-back, on trial unless --permanent")
+      .argument("<flash>")
+      .option("--permanent", "without a trial")
+      .option("--json", "one JSON document on stdout")
+      .action(async (flash: string, flags: JsonFlag & { readonly permanent?: true }) => {
+        const { requestSwap } = await import("@coalmine/boards");
+        await requireOff(flash);
+        requestSwap(flash, { permanent: flags.permanent === true });
+        await inspect(flash, flags);
+      }),
+    "coalmine board qemu swap lab-1.flash",
   );
   example(
     qemu.command("link").description("plug the network cable of a running board in or out").argument("<flash>").argument("<state>", "up or down").option("--json", "one JSON document on stdout").action(link),
@@ -154,6 +167,15 @@ function contents(command: Command): Command {
     .option("--write-us <n>", "microseconds that a write takes", whole(0, 10_000_000));
 }
 
+async function requireOff(flash: string): Promise<void> {
+  const { holderOf } = await import("@coalmine/boards");
+  const { resolve } = await import("node:path");
+  const holder = holderOf(resolve(flash));
+  if (holder !== undefined) {
+    throw badUsage(`${flash} is running (process ${holder.pid}): stop it first, or update it over its link`);
+  }
+}
+
 function pattern(text: string): RegExp {
   try {
     return new RegExp(text);
@@ -174,6 +196,7 @@ async function link(flash: string, state: string, flags: JsonFlag): Promise<void
 
 async function inspect(flash: string, flags: JsonFlag & { readonly coredump?: string }): Promise<void> {
   const { holderOf, inspectFlash, storedCoredump } = await import("@coalmine/boards");
+  const { resolve } = await import("node:path");
   const state = inspectFlash(flash);
   const dump = flags.coredump === undefined ? undefined : storedCoredump(flash);
   if (flags.coredump !== undefined) {
@@ -186,7 +209,7 @@ async function inspect(flash: string, flags: JsonFlag & { readonly coredump?: st
   const { coredump } = state;
   const shown = {
     flash,
-    running: holderOf(flash)?.pid ?? null,
+    running: holderOf(resolve(flash))?.pid ?? null,
     identity: state.laboratory.identity,
     laboratory: { operations: state.laboratory.operations, cutAt: state.laboratory.cutAt, cutStyle: state.laboratory.cutStyle, cuts: state.laboratory.cuts, violations: state.laboratory.violations },
     slots: state.slots,
