@@ -460,6 +460,37 @@ TEST(crash_report,
 	CHECK_NUMBER(agent.crashes.count, 0);
 }
 
+TEST(dump_resumed, "a dump goes on after a reset where the last checkpoint of it was acknowledged")
+{
+	static uint8_t dump[5000] = {'Z', 'E', 1, 0, 3, 0, 5, 0, 4, 0, 0, 0, 'A', 2, 0, 68, 0};
+
+	prepare();
+	host.has_offer = false;
+	for (size_t i = 100; i < sizeof(dump); i++) {
+		dump[i] = (uint8_t)(i * 31);
+	}
+
+	world.dump = dump;
+	world.dump_size = sizeof(dump);
+	host.dump_pieces_max = 2;
+	live(GOOD);
+	CHECK_NUMBER(host.dump_pieces, 2);
+	CHECK_NUMBER(world.dump_size, sizeof(dump));
+	host.silent = false;
+	live(GOOD);
+	/* Four in all: two before and two after. */
+	CHECK_NUMBER(host.dump_pieces, 4);
+	CHECK_NUMBER(host.dump_size, sizeof(dump));
+	CHECK(memcmp(host.dump, dump, sizeof(dump)) == 0);
+	CHECK_NUMBER(world.dump_size, 0);
+	/* Another dump begins at its beginning. */
+	dump[60]++;
+	world.dump_size = sizeof(dump);
+	host.dump_pieces = host.dump_pieces_max = 0;
+	live(GOOD);
+	CHECK_NUMBER(host.dump_pieces, 4);
+}
+
 TEST(dump_alone, "a dump whose crash left nothing in RAM is reported from the dump itself")
 {
 	static uint8_t dump[200] = {'Z', 'E', 1, 0, 3, 0, 5, 0, 4, 0, 0, 0, 'A', 2, 0, 68, 0};

@@ -98,6 +98,8 @@ static void take_report(const struct coalmine_report *report)
 		       report->log.data.length);
 		host.dump_size = report->log.offset + report->log.data.length;
 		host.dump_total = report->log.total;
+		host.dump_pieces++;
+		host.silent = host.dump_pieces == host.dump_pieces_max;
 		break;
 	}
 }

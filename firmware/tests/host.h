@@ -42,6 +42,9 @@ struct host {
 	uint8_t dump[65536];
 	size_t dump_size;
 	uint32_t dump_total;
+	unsigned int dump_pieces;
+	/* Falls silent after so many of them; 0 for never. */
+	unsigned int dump_pieces_max;
 };
 
 extern struct host host;

@@ -22,6 +22,12 @@ void coalmine_agent_send(struct coalmine_agent *agent, int64_t now_ms);
 /* True when the acknowledgement was for a report of this boot. */
 bool coalmine_agent_take_ack(struct coalmine_agent *agent, uint32_t sequence);
 
+/* The next piece of the dump of a crash that was reported; false when there is none. */
+bool coalmine_agent_fill_dump(struct coalmine_agent *agent);
+/* It has arrived. After a reset a dump goes on at its last checkpoint, a small one at the
+ * beginning. */
+void coalmine_agent_advance_dump(struct coalmine_agent *agent);
+
 /* Ends the attempt, stores and reports it. */
 void coalmine_agent_end_attempt(struct coalmine_agent *agent, enum coalmine_stage stage,
 				const char *reason);

@@ -5,9 +5,6 @@
 
 #include "agent_internal.h"
 
-/* Bytes of a log chunk around its data. */
-#define CHUNK_FRAME 96
-
 static uint32_t bit_of(enum coalmine_kind kind)
 {
 	return UINT32_C(1) << kind;
@@ -102,18 +99,6 @@ static struct coalmine_crash_record *unreported(struct coalmine_agent *agent)
 	return NULL;
 }
 
-/* The crash whose dump lies in the partition, once it is reported; NULL for none. */
-static struct coalmine_crash_record *dumped(struct coalmine_agent *agent)
-{
-	for (size_t i = 0; i < agent->crashes.count; i++) {
-		if (agent->crashes.crashes[i].has_dump && agent->crashes.crashes[i].reported) {
-			return &agent->crashes.crashes[i];
-		}
-	}
-
-	return NULL;
-}
-
 static bool fill_crash(struct coalmine_agent *agent, char reason[COALMINE_REASON_MAX])
 {
 	struct coalmine_crash_record *crash = unreported(agent);
@@ -131,81 +116,6 @@ static bool fill_crash(struct coalmine_agent *agent, char reason[COALMINE_REASON
 	agent->report.crash.pc = crash->pc;
 	agent->report.crash.lr = crash->lr;
 	agent->report.crash.uptime_s = crash->uptime_s;
-	return true;
-}
-
-/* Forgets the dump: it was sent, or cannot be read. */
-static void drop_dump(struct coalmine_agent *agent)
-{
-	(void)coalmine_port_coredump_clear();
-	for (size_t i = agent->crashes.count; i > 0; i--) {
-		agent->crashes.crashes[i - 1].has_dump = false;
-		if (agent->crashes.crashes[i - 1].reported) {
-			coalmine_crashes_drop(&agent->crashes, i - 1);
-		}
-	}
-
-	(void)coalmine_agent_save_crashes(agent);
-	agent->dump_size = 0;
-}
-
-/*
- * A number that is the same for the same dump, so that a dump sent again after a reset is the same
- * log.
- */
-static uint32_t number_of(const uint8_t *data, size_t size)
-{
-	uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
-
-	for (size_t i = 0; i < size; i++) {
-		hash = (hash ^ data[i]) * UINT32_C(16777619);
-	}
-
-	return hash;
-}
-
-static bool fill_dump(struct coalmine_agent *agent)
-{
-	static uint8_t data[CONFIG_COALMINE_REPORT_SIZE - CHUNK_FRAME];
-	struct coalmine_crash_record *crash = dumped(agent);
-	uint32_t chunk;
-
-	if (crash == NULL) {
-		return false;
-	}
-
-	if (agent->dump_size == 0) {
-		int size = coalmine_port_coredump_size();
-
-		agent->dump_size = size > 0 ? (uint32_t)size : 0;
-		agent->dump_offset = 0;
-	}
-
-	chunk = agent->dump_size - agent->dump_offset;
-	if (chunk > sizeof(data)) {
-		chunk = sizeof(data);
-	}
-
-	if (chunk > COALMINE_LOG_DATA_MAX) {
-		chunk = COALMINE_LOG_DATA_MAX;
-	}
-
-	if (chunk == 0 || coalmine_port_coredump_read(agent->dump_offset, data, chunk) != 0) {
-		drop_dump(agent);
-		return false;
-	}
-
-	if (agent->dump_offset == 0) {
-		agent->dump_id = number_of(data, chunk);
-	}
-
-	agent->dump_chunk = chunk;
-	agent->report.log.stream = COALMINE_STREAM_COREDUMP;
-	agent->report.log.build_id = (struct coalmine_span){crash->build_id, crash->build_id_size};
-	agent->report.log.id = agent->dump_id;
-	agent->report.log.offset = agent->dump_offset;
-	agent->report.log.total = agent->dump_size;
-	agent->report.log.data = (struct coalmine_span){data, chunk};
 	return true;
 }
 
@@ -260,7 +170,7 @@ static bool fill(struct coalmine_agent *agent, enum coalmine_kind kind,
 		fill_heartbeat(agent, now_ms);
 		return true;
 	default:
-		return fill_dump(agent);
+		return coalmine_agent_fill_dump(agent);
 	}
 }
 
@@ -357,13 +267,7 @@ static void settle(struct coalmine_agent *agent)
 		coalmine_agent_tell(agent, COALMINE_LOG);
 		break;
 	case COALMINE_LOG:
-		agent->dump_offset += agent->dump_chunk;
-		if (agent->dump_offset >= agent->dump_size) {
-			drop_dump(agent);
-		} else {
-			coalmine_agent_tell(agent, COALMINE_LOG);
-		}
-
+		coalmine_agent_advance_dump(agent);
 		break;
 	default:
 		break;

@@ -271,6 +271,25 @@ int coalmine_crashes_unpack(struct coalmine_crashes_record *record, const uint8_
 	return unpack_end(&unpacker, record, sizeof(*record));
 }
 
+size_t coalmine_dump_pack(const struct coalmine_dump_record *record,
+			  uint8_t data[COALMINE_DUMP_SIZE])
+{
+	struct packer packer = pack_begin(data);
+
+	pack_number(&packer, record->id, 4);
+	pack_number(&packer, record->offset, 4);
+	return packer.used;
+}
+
+int coalmine_dump_unpack(struct coalmine_dump_record *record, const uint8_t *data, size_t size)
+{
+	struct unpacker unpacker = unpack_begin(data, size);
+
+	record->id = (uint32_t)unpack_number(&unpacker, 4);
+	record->offset = (uint32_t)unpack_number(&unpacker, 4);
+	return unpack_end(&unpacker, record, sizeof(*record));
+}
+
 size_t coalmine_number_pack(uint32_t number, uint8_t data[COALMINE_NUMBER_SIZE])
 {
 	struct packer packer = pack_begin(data);

@@ -20,6 +20,7 @@ enum coalmine_record {
 	COALMINE_RECORD_SEEN = 5,
 	COALMINE_RECORD_CRASHES = 6,
 	COALMINE_RECORD_SCHEMA = 7,
+	COALMINE_RECORD_DUMP = 8,
 };
 
 #define COALMINE_REASON_KEPT 64
@@ -28,6 +29,7 @@ enum coalmine_record {
 #define COALMINE_QUARANTINE  8
 #define COALMINE_RECORD_MAX  512
 #define COALMINE_NUMBER_SIZE 5
+#define COALMINE_DUMP_SIZE   9
 
 /*
  * How far an attempt got. Applying: recorded, the swap not yet requested. Requested: MCUboot will
@@ -97,6 +99,12 @@ struct coalmine_crashes_record {
 	struct coalmine_crash_record crashes[COALMINE_CRASHES_MAX];
 };
 
+/* How much of which dump has arrived. */
+struct coalmine_dump_record {
+	uint32_t id;
+	uint32_t offset;
+};
+
 bool coalmine_stage_is_final(enum coalmine_stage stage);
 
 /*
@@ -117,6 +125,9 @@ size_t coalmine_crashes_pack(const struct coalmine_crashes_record *record,
 			     uint8_t data[COALMINE_RECORD_MAX]);
 int coalmine_crashes_unpack(struct coalmine_crashes_record *record, const uint8_t *data,
 			    size_t size);
+size_t coalmine_dump_pack(const struct coalmine_dump_record *record,
+			  uint8_t data[COALMINE_DUMP_SIZE]);
+int coalmine_dump_unpack(struct coalmine_dump_record *record, const uint8_t *data, size_t size);
 size_t coalmine_number_pack(uint32_t number, uint8_t data[COALMINE_NUMBER_SIZE]);
 int coalmine_number_unpack(uint32_t *number, const uint8_t *data, size_t size);
 
