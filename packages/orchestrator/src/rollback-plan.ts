@@ -9,11 +9,13 @@ const stages = [percent("canary", 10), percent("everybody", 100)];
 const emergencyStages = [percent("half", 50), percent("everybody", 100)];
 
 /** Devices in the first stage, if the rollback has as many: fewer can exclude nothing. */
-const canaryMin = 4;
+const canaryMin = 5;
 /** Canaries below which a gate's own margin would never be excluded. */
 const handful = 30;
-/** A little more than a gate asks for. */
-const evidence = 22;
+/** A little stricter than the level at which a stage passes. */
+const level = 0.045;
+/** Above this share of failures a gate is no guard any more. */
+const wideLimit = 0.1;
 
 /**
  * The plan of a rollback when none was given: pace, deadlines and silence of the plan that led there, which knows the fleet;
@@ -82,11 +84,14 @@ function sizeOf({ size }: StageSpec, population: number): number {
 }
 
 /**
- * With a handful of devices nothing small can be excluded: the margin is what all of them confirming excludes. A gate passes at
- * evidence 20, and n confirmations at a limit of failures are worth ((1 - limit) / (1 - margin))^n.
+ * With a handful of devices nothing small can be excluded: the margin becomes what all of them confirming excludes, an exact
+ * binomial bound. A margin that wide asks for a wide limit too; then the first device that comes back badly halts.
  */
 function passable(gate: Criterion, devices: number): Criterion {
-  const min = gate.min ?? 0.995;
-  const margin = Math.min(0.98, 1 - min * evidence ** (-1 / devices));
-  return gate.metric === "boot-confirmation" && gate.margin === undefined ? { ...gate, margin } : gate;
+  if (gate.metric !== "boot-confirmation" || gate.margin !== undefined) {
+    return gate;
+  }
+  const margin = Math.min(0.98, 1 - level ** (1 / devices));
+  const limit = Math.max(1 - (gate.min ?? 0.995), 2 * margin - 0.99);
+  return { ...gate, min: 1 - limit, margin, critical: gate.critical || limit > wideLimit };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builders for tests of the conductor: a device that speaks, a release, a plan.
 import { type DeviceId, type Digest, type Instant, instant, type ReleaseId, type RolloutId } from "@coalmine/core";
-import type { Attempt, Report, ReportBody } from "@coalmine/protocol";
+import type { Attempt, DowngradePrevention, Hardware, Report, ReportBody } from "@coalmine/protocol";
 import { Conductor } from "../conductor.ts";
 import type { Change } from "../entry.ts";
 import { boundJudge } from "../judge.ts";
@@ -28,6 +28,11 @@ export class Speaker {
   attempt: Attempt | null = null;
   revision = "revA";
   interval_s = 300;
+  mode: Hardware["mode"] = "swap-move";
+  /** What the other slot holds. */
+  slot1: string | null = null;
+  downgrade: DowngradePrevention | undefined;
+  storageSchema = 1;
 
   constructor(id: string) {
     this.id = id as DeviceId;
@@ -42,14 +47,15 @@ export class Speaker {
   hello(): Report {
     return this.say({
       kind: "hello",
-      hardware: { board: "nrf52840dk", revision: this.revision, partitionMap: "pm1", mode: "swap-move", slotSize: 65_536 },
+      hardware: { board: "nrf52840dk", revision: this.revision, partitionMap: "pm1", mode: this.mode, slotSize: 65_536 },
       running: { imageHash: hashOf(this.running), version: this.running, buildId: hashOf(this.running).subarray(0, 20), confirmed: this.confirmed },
-      slot1: null,
+      slot1: this.slot1 === null ? null : { imageHash: hashOf(this.slot1), version: this.slot1 },
       resetCause: "power-on",
       attempt: this.attempt,
       interval_s: this.interval_s,
       attributes: { connectivity: "wifi", site: "field" },
-      storageSchema: 1,
+      storageSchema: this.storageSchema,
+      ...(this.downgrade === undefined ? {} : { bootloader: { downgrade: this.downgrade, sectors: 16, writeAlign: 4 } }),
     });
   }
 
