@@ -20,6 +20,7 @@ import { fleetRoutes } from "./routes/fleet.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { progressRoutes } from "./routes/progress.ts";
 import { releaseRoutes } from "./routes/releases.ts";
+import { rollbackRoutes } from "./routes/rollbacks.ts";
 import { rolloutRoutes } from "./routes/rollouts.ts";
 import { sessionRoutes } from "./routes/session.ts";
 import { systemRoutes } from "./routes/system.ts";
@@ -110,7 +111,7 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
   const context: ApiContext = { host, log: options.log, artifacts: options.artifacts, clock: options.clock, feed: options.feed, verify: options.verify, crashes: options.crashes, ingest: options.ingest, doors: options.doors };
   app.register(async (scope) => {
     const routes = scope.withTypeProvider<ZodTypeProvider>();
-    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, crashRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes, metricsRoutes]) {
+    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, rollbackRoutes, crashRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes, metricsRoutes]) {
       add(routes, context);
     }
     sessionRoutes(routes, { sessions, token: options.token });

@@ -21,6 +21,9 @@ const conflicts: ReadonlySet<string> = new Set([
   "rollout/not-representative",
   "release/barred",
   "plan/empty-stage",
+  "rollback/nobody",
+  "rollback/no-target",
+  "rollback/no-way-back",
 ]);
 
 /** The HTTP status of a CoalmineError, by its code. */

@@ -89,6 +89,24 @@ export const rolloutBody = z.strictObject({
 
 export const rolloutPlanBody = rolloutBody.extend({ by: authority.by.default("plan") });
 
+export const rollbackPlanBody = z.strictObject({
+  rollout: z.string().min(1).max(64).describe("the rollout that is rolled back"),
+  to: z.string().min(1).max(64).optional().describe("release to go back to; without it the one that most of its devices ran before"),
+  plan: plan.optional().describe("instead of the plan that is made from the rollout's own"),
+  emergency: z.boolean().default(false).describe("half the devices, then all, without a soak; stops at the first that comes back badly"),
+  includeRefused: z.boolean().default(false).describe("also devices whose bootloader is predicted to refuse: they lose the image in slot 1"),
+  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  by: authority.by.default("plan"),
+  reason: authority.reason,
+});
+
+export const rollbackBody = rollbackPlanBody.extend({
+  id: z.string().min(1).max(64).optional(),
+  override: z.boolean().default(false).describe("lifts a bar on the release that is gone back to; the reason is recorded"),
+  by: authority.by,
+  reason: reasonGiven,
+});
+
 export const orderBody = z.strictObject({ by: authority.by, reason: reasonGiven });
 export const excuseBody = z.strictObject({ device: z.string().min(1).max(64), by: authority.by, reason: reasonGiven });
 
@@ -287,6 +305,25 @@ export const membership = z.object({
   warnings: z.array(z.string()),
 });
 export const started = z.object({ id: z.string(), membership });
+
+export const rollbackPlan = z.object({
+  of: z.string(),
+  from: z.string(),
+  to: z.string(),
+  version: z.string(),
+  emergency: z.boolean(),
+  seed: z.number(),
+  plan: z.string(),
+  counts: z.record(z.string(), z.number()).describe("devices by what becomes of them; they sum to `total`"),
+  total: z.number().describe("devices that the release reached, or may have"),
+  mayBeRefused: z.number().describe("of the members: bootloaders that have not said how they were built"),
+  members: z.number(),
+  stages: z.array(z.object({ name: z.string(), size: z.number(), devices: z.array(z.string()) })),
+  devices: z.array(z.object({ device: z.string(), class: z.string(), from: z.string(), hit: z.string(), crashes: z.number(), reason: z.string(), mayBeRefused: z.boolean() })).describe("worst hit first"),
+  offer: z.string().nullable().describe("what would bring devices back that their bootloader refuses"),
+  warnings: z.array(z.string()),
+});
+export const rollbackStarted = z.object({ id: z.string(), rollback: rollbackPlan });
 
 export const memberPage = z.object({
   members: z.array(

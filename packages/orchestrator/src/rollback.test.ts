@@ -291,7 +291,7 @@ describe("a rollback", () => {
     const fleet = Fleet.reached(20, { judge: planJudge });
     fleet.rollBack({ emergency: true });
     expect(fleet.back.stages.map((stage) => stage.size)).toEqual([10, 10]);
-    const [first] = fleet.follow((speaker, order) => (order.device === fleet.sent[0]?.device ? "nothing" : "takes"));
+    const [first] = fleet.follow((_, order) => (order.device === fleet.sent[0]?.device ? "nothing" : "takes"));
     const speaker = fleet.speakers.find((one) => one.id === first?.device) as Speaker;
     speaker.reboot();
     speaker.running = "1.2.0";
@@ -322,7 +322,7 @@ describe("onFail: rollback", () => {
 
   test("R35, I5: a halt by a gate brings the exposed back by itself, once, and what was halted stays barred", () => {
     const fleet = failing();
-    expect(fleet.entries.map((entry) => entry.type).filter((type) => type !== "report").slice(-8)).toEqual(["halted", "release-barred", "rollout-started", "stage-opened", ...Array.from({ length: 5 }, () => "offered")]);
+    expect(fleet.entries.map((entry) => entry.type).filter((type) => type !== "report").slice(-9)).toEqual(["halted", "release-barred", "rollout-started", "stage-opened", ...Array.from({ length: 5 }, () => "offered")]);
     expect(fleet.back).toMatchObject({ release: "1.1.0", rollback: { of: "r1", from: "1.2.0" } });
     expect(fleet.back.members).toHaveLength(5);
     expect(summarise(fleet.left)).toMatchObject({ status: "aborted", haltedBy: { gate: "boot-confirmation" }, states: { reverted: 1, quarantined: 5 } });

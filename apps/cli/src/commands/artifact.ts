@@ -85,6 +85,19 @@ export function register(program: Command): void {
   );
   example(
     artifact
+      .command("reversion")
+      .description("the same program under a higher version, signed again: a way back past downgrade prevention")
+      .argument("<file>", "signed image of the build to go back to")
+      .requiredOption("--key <file>", "private key, PEM")
+      .requiredOption("--version <version>", "major.minor.revision+build, above the version that runs now")
+      .option("--security-counter <n>", "instead of the one it carries", whole(0, 0xffff_ffff))
+      .requiredOption("--out <file>", "where to write it")
+      .option("--json", "one JSON document on stdout")
+      .action(reversion),
+    "coalmine artifact reversion 1.1.0.signed.bin --version 1.2.1 --key release.pem --out 1.2.1.signed.bin",
+  );
+  example(
+    artifact
       .command("keygen")
       .description("make a key pair: the private key in FILE, the public one beside it")
       .addOption(new Option("--type <type>", "kind of key").choices(keyKinds).makeOptionMandatory())
@@ -191,6 +204,35 @@ async function sign(file: string, flags: SignFlags): Promise<void> {
     imageHash: verified.imageHash.toHex(),
   };
   out.result(made, () => `${made.out}: version ${made.version}, ${made.size} bytes, image ${made.imageHash}`);
+}
+
+async function reversion(file: string, flags: JsonFlag & { readonly key: string; readonly version: string; readonly securityCounter?: number; readonly out: string }): Promise<void> {
+  const { readBytes, writeBytes } = await import("../files.ts");
+  const { compareVersion, formatVersion, loadPublicKey, parseVersion, reversionImage, verifyImage } = await import("@coalmine/mcuboot");
+  const { readSigningKey } = await import("../keys.ts");
+  const key = readSigningKey(flags.key);
+  const version = parseVersion(flags.version);
+  const bytes = readBytes(file, { what: "artifact", bytesMax: artifactBytesMax });
+  const { image, from, caveats } = reversionImage(bytes, { version, key, securityCounter: flags.securityCounter });
+  if (compareVersion(version, from.version, { build: true }) <= 0) {
+    throw badUsage(`--version ${flags.version} is not above the ${formatVersion(from.version)} of ${file}: a bootloader that prevents downgrades would refuse it all the same`);
+  }
+  const verified = verifyImage(image, [loadPublicKey(key)]);
+  if (!verified.ok) {
+    throw new Error(`the image just signed does not verify: ${verified.reason}`);
+  }
+  writeBytes(flags.out, image, { what: "the image" });
+  const { createHash } = await import("node:crypto");
+  const made = {
+    out: flags.out,
+    from: formatVersion(from.version),
+    version: formatVersion(version),
+    size: image.length,
+    digest: createHash("sha256").update(image).digest("hex"),
+    imageHash: verified.imageHash.toHex(),
+    caveats: [...caveats],
+  };
+  output(flags).result(made, () => `${made.out}: the program of ${made.from} as version ${made.version}, ${made.size} bytes, image ${made.imageHash}\n${caveats.map((caveat) => `  - ${caveat}`).join("\n")}`);
 }
 
 async function keygen(flags: JsonFlag & { readonly type: KeyKind; readonly out: string }): Promise<void> {

@@ -20,6 +20,7 @@ export const groups: readonly CommandGroup[] = [
   { names: ["release"], load: () => import("./release.ts") },
   { names: ["rollout"], load: () => import("./rollout.ts") },
   { names: ["crash"], load: () => import("./crash.ts") },
+  { names: ["rollback"], load: () => import("./rollback.ts") },
   { names: ["audit"], load: () => import("./audit.ts") },
   { names: ["rehearse"], load: () => import("./rehearse.ts") },
   { names: ["sim"], load: () => import("./sim.ts") },

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import { rolloutId } from "@coalmine/core";
+import { parsePlan, planFromData, type RollbackInput, type RollbackPlan } from "@coalmine/orchestrator";
+import type { z } from "zod";
+import { answers, type ApiContext, type ZodApp } from "../context.ts";
+import { etag } from "../revision.ts";
+import { rollbackBody, rollbackPlan, rollbackPlanBody, rollbackStarted } from "../schemas.ts";
+
+export function rollbackRoutes(app: ZodApp, { host }: ApiContext): void {
+  app.post(
+    "/rollbacks/plan",
+    {
+      schema: {
+        tags: ["rollbacks"],
+        summary: "What a rollback would do to each device that a rollout reached: swap-back, download, refused by its bootloader ... Changes nothing",
+        body: rollbackPlanBody,
+        ...answers(rollbackPlan, { failures: ["400", "404", "409"] }),
+      },
+    },
+    async ({ body }) => presentRollback(host.planRollback(inputOf(body))),
+  );
+
+  app.post(
+    "/rollbacks",
+    {
+      schema: {
+        tags: ["rollbacks"],
+        summary: "Start a rollback. The rollout it leaves ends, its release is barred and its exposed members go over, at once",
+        body: rollbackBody,
+        ...answers(rollbackStarted, { status: 201, failures: ["400", "404", "409", "503"] }),
+      },
+    },
+    async ({ body }, reply) => {
+      const { by, reason, override, id: wanted } = body;
+      const { id, planned } = await host.startRollback({ ...inputOf(body), id: wanted === undefined ? undefined : rolloutId(wanted), override, authority: { by, reason } });
+      reply.code(201).headers({ location: `/rollouts/${encodeURIComponent(id)}`, etag: etag(host.conductor.rollout(id).revision) });
+      return { id, rollback: presentRollback(planned) };
+    },
+  );
+}
+
+function inputOf({ rollout, to, plan, emergency, includeRefused, seed }: z.output<typeof rollbackPlanBody>): RollbackInput {
+  return { rollout, to, plan: plan === undefined ? undefined : typeof plan === "string" ? parsePlan(plan) : planFromData(plan), emergency, includeRefused, seed };
+}
+
+function presentRollback(planned: RollbackPlan) {
+  const { of, from, to, version, emergency, seed, counts, mayBeRefused, devices, membership, offer } = planned;
+  return {
+    of,
+    from,
+    to,
+    version,
+    emergency,
+    seed,
+    plan: planned.plan.name,
+    counts: { ...counts },
+    total: devices.length,
+    mayBeRefused,
+    members: membership.members.length,
+    stages: membership.stages.map((stage, index) => ({ ...stage, devices: membership.members.filter((member) => member.stage === index).map((member) => member.device as string) })),
+    devices: devices.map((device) => ({ ...device })),
+    offer,
+    warnings: [...membership.warnings],
+  };
+}
