@@ -141,7 +141,7 @@ export function planRollback(view: FleetView, input: RollbackInput, now: Instant
   for (const member of of.members) {
     const device = view.devices.get(member.device);
     if (device !== undefined && (member.startedAt !== null || member.offer !== 0)) {
-      const found = classOf(view, { of, left, target, known, includeRefused: input.includeRefused === true }, member, device, now);
+      const found = classOf(view, { of, left, target, known }, member, device, now);
       if (found !== undefined) {
         devices.push(found);
       }
@@ -150,7 +150,8 @@ export function planRollback(view: FleetView, input: RollbackInput, now: Instant
   const seed = input.seed ?? of.seed;
   const ordered = worstFirst(devices, `${target.id}:${seed}`);
   const counts = Object.fromEntries(backClasses.map((name) => [name, ordered.filter((one) => one.class === name).length])) as Record<BackClass, number>;
-  const going = ordered.filter((one) => takingPart.has(one.class)).map((one) => view.devices.get(one.device) as DeviceRecord);
+  const takesPart = (one: BackDevice): boolean => takingPart.has(one.class) || (one.class === "refused" && input.includeRefused === true);
+  const going = ordered.filter(takesPart).map((one) => view.devices.get(one.device) as DeviceRecord);
   if (going.length === 0) {
     throw new CoalmineError("rollback/nobody", `no device can be brought back from ${left.id} to ${target.id}: ${countText(counts)}`);
   }
@@ -164,7 +165,7 @@ export function planRollback(view: FleetView, input: RollbackInput, now: Instant
       const device = view.devices.get(member.device) as DeviceRecord;
       return { ...member, swapBack: canSwapBack(device, artifactFor(target, device)?.imageHash ?? ""), ready: holds(device, artifactFor(left, device)) };
     }),
-    excluded: ordered.filter((one) => !takingPart.has(one.class)).map(({ device, reason }) => ({ device, reason })),
+    excluded: ordered.filter((one) => !takesPart(one)).map(({ device, reason }) => ({ device, reason })),
   };
   return {
     of: of.id,
@@ -278,7 +279,6 @@ interface Context {
   readonly left: ReleaseRecord;
   readonly target: ReleaseRecord;
   readonly known: ReadonlyMap<string, ReleaseArtifact>;
-  readonly includeRefused: boolean;
 }
 
 /** The class of one member; undefined when the release never reached it. */
@@ -310,7 +310,7 @@ function classOf(view: FleetView, context: Context, member: Assignment, device: 
   // What will run when it goes back is the release that is left, whether its swap is behind it or ahead.
   const from = runsIt ? device : { ...device, running: device.running === null ? null : { ...device.running, version: artifact?.version ?? "" } };
   const verdict = offered === undefined ? undefined : downgradeVerdict(from, offered, artifact ?? known.get(device.running?.imageHash ?? ""));
-  if (verdict?.kind === "refuses" && !context.includeRefused) {
+  if (verdict?.kind === "refuses") {
     return make("refused", verdict.reason);
   }
   const mayBeRefused = verdict !== undefined && verdict.kind !== "accepts";
