@@ -5,6 +5,7 @@ import { type DeviceDescription, type HardwareKind } from "@coalmine/device";
 import { assembleFleet, deviceDescription, type FleetSpec, labKey, parseFleet } from "@coalmine/fleet";
 import { assumedRates, describePower, type FleetRates, freeze, newDevice, parsePlan, planPower, sizesOf } from "@coalmine/orchestrator";
 import { readFile } from "node:fs/promises";
+import type { InventoryTwin } from "./inventory-twin.ts";
 import { badUsage } from "./output/exit.ts";
 import { type Hypothesis, parseDefect } from "./rehearse-defect.ts";
 import { defectResult, goodResult, type RehearsalResult } from "./rehearse-result.ts";
@@ -13,7 +14,8 @@ import { inWorkers } from "./worker-pool.ts";
 
 export interface RehearsalOptions {
   readonly planFile: string;
-  readonly fleetFile: string;
+  /** A fleet file, or the description of the fleet that reports to an orchestrator. */
+  readonly fleet: { readonly file: string } | InventoryTwin;
   readonly defects: readonly string[];
   readonly runs: number;
   readonly seed: number;
@@ -32,15 +34,16 @@ export async function rehearsal(options: RehearsalOptions): Promise<RehearsalRes
     throw badUsage("--runs must be at least 1");
   }
   const plan = parsePlan(await read(options.planFile, "plan"), options.planFile);
-  const described = parseFleet(await read(options.fleetFile, "fleet"), options.fleetFile);
+  const described = "file" in options.fleet ? parseFleet(await read(options.fleet.file, "fleet"), options.fleet.file) : options.fleet.fleet;
   const checkIn = options.checkIn ?? (Math.min(Hours(6), Math.max(60_000, plan.soak.min / 4)) as Millis);
   const fleet = twinOf({ ...described, seed: options.seed, devices: options.devices ?? described.devices }, checkIn);
   const hypotheses = options.defects.map((text) => parseDefect(text, fleet));
   // Refuses what a real start would refuse, before anything long begins.
   const membership = memberships(plan, fleet);
-  const power = planPower(plan, sizesOf(membership), ratesOf(fleet));
+  const baseline = "file" in options.fleet ? undefined : options.fleet.baseline;
+  const power = planPower(plan, sizesOf(membership), { ...ratesOf(fleet), baseline, ...(baseline === undefined ? {} : { silences: baseline.silence }) });
   const releases: readonly (Hypothesis | undefined)[] = [undefined, ...hypotheses];
-  const tasks = releases.flatMap((hypothesis, release) => tasksOf(plan, fleet, hypothesis, options, release));
+  const tasks = releases.flatMap((hypothesis, release) => tasksOf({ plan, fleet, baseline }, hypothesis, options, release));
   const total = releases.length * options.runs;
   let done = 0;
   const halted = releases.map(() => 0);
@@ -67,7 +70,7 @@ export async function rehearsal(options: RehearsalOptions): Promise<RehearsalRes
     power: power.lines,
     stages: power.stages,
     statement: describePower(power),
-    warnings: [...membership.warnings, ...power.warnings],
+    warnings: [...("file" in options.fleet ? [] : options.fleet.notes), ...membership.warnings, ...power.warnings],
   };
 }
 
@@ -80,11 +83,11 @@ async function read(path: string, what: string): Promise<string> {
 }
 
 /** Run i has the same seed whatever else is rehearsed, so that releases are compared on the same fleets. */
-function tasksOf(plan: Plan, fleet: FleetSpec, hypothesis: Hypothesis | undefined, options: RehearsalOptions, release: number): { readonly task: RehearsalTask; readonly release: number }[] {
+function tasksOf(twin: Pick<RehearsalTask, "plan" | "fleet" | "baseline">, hypothesis: Hypothesis | undefined, options: RehearsalOptions, release: number): { readonly task: RehearsalTask; readonly release: number }[] {
   const seeds = Array.from({ length: options.runs }, (_, index) => options.seed * 1_000_003 + index);
   const tasks = [];
   for (let from = 0; from < seeds.length; from += chunk) {
-    tasks.push({ release, task: { plan, fleet, defects: hypothesis?.defects ?? [], seeds: seeds.slice(from, from + chunk) } });
+    tasks.push({ release, task: { ...twin, defects: hypothesis?.defects ?? [], seeds: seeds.slice(from, from + chunk) } });
   }
   return tasks;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One plan against one twin of a fleet, in virtual time: the real conductor, the real gates, the real devices.
-import { after, Hours, type Millis, type Plan } from "@coalmine/core";
+import { after, type Baseline, Hours, type Millis, type Plan } from "@coalmine/core";
 import { createDevice, createShared, type Defect, step } from "@coalmine/device";
 import { assembleFleet, type BuiltRelease, buildRelease, deviceDescription, type Fleet, type FleetSpec, labKey } from "@coalmine/fleet";
 import { createRelease, type EventLog, inspectRelease, planJudge, startRollout } from "@coalmine/orchestrator";
@@ -14,6 +14,8 @@ export interface RehearsalTask {
   readonly fleet: FleetSpec;
   readonly defects: readonly Defect[];
   readonly seeds: readonly number[];
+  /** What the real fleet did before; a twin begins without a past. */
+  readonly baseline: Baseline | undefined;
 }
 
 /** How one virtual rollout ended. */
@@ -83,10 +85,10 @@ async function build({ fleet: spec, defects }: RehearsalTask): Promise<Twin> {
 /** Runs every seed of a task. */
 export async function rehearse(task: RehearsalTask): Promise<Rehearsed[]> {
   const built = await twin(task);
-  return task.seeds.map((seed) => runOnce(built, task.plan, seed));
+  return task.seeds.map((seed) => runOnce(built, task, seed));
 }
 
-function runOnce({ fleet, release, shared, artifacts }: Twin, plan: Plan, seed: number): Rehearsed {
+function runOnce({ fleet, release, shared, artifacts }: Twin, { plan, baseline }: RehearsalTask, seed: number): Rehearsed {
   // The same kinds and shares, other devices: each run draws its fleet anew, frailties and all.
   const own = { ...fleet, spec: { ...fleet.spec, seed } };
   const site = new VirtualSite({
@@ -103,7 +105,7 @@ function runOnce({ fleet, release, shared, artifacts }: Twin, plan: Plan, seed: 
   const authority = { by: "rehearsal", reason: "rehearsal" };
   const input = { id: version, artifacts: release.artifacts, authority };
   site.carryOut(createRelease(site.conductor, input, inspectRelease(site.conductor, input, [fleet.publicKey]), site.now));
-  const { id, outcome } = startRollout(site.conductor, { release: version, plan, seed, authority }, site.now);
+  const { id, outcome } = startRollout(site.conductor, { release: version, plan, seed, baseline, authority }, site.now);
   site.carryOut(outcome);
   const rollout = site.conductor.rollout(id);
   const limit = after(site.now, timeLimit);
@@ -128,7 +130,7 @@ function tickOf(plan: Plan): Millis {
 }
 
 /** Nobody reads the log of a rehearsal. */
-function forgetfulLog(): EventLog {
+export function forgetfulLog(): EventLog {
   let length = 0;
   return {
     get length() {

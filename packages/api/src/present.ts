@@ -26,6 +26,12 @@ export function presentDevice(state: HostState, device: DeviceRecord) {
     storageSchema: device.storageSchema,
     crashes: device.crashes,
     reports: device.reports,
+    history: {
+      watchedDays: device.history.watched / 86_400_000,
+      crashDays: device.history.crashDays,
+      silences: device.history.silences,
+      usual: Object.fromEntries(Object.entries(device.history.usual).map(([name, [mean]]) => [name, mean])),
+    },
     quarantined: device.quarantined,
     excluded: device.excluded,
     release: releaseOn(state, device),

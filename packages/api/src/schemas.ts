@@ -165,6 +165,9 @@ export const device = z.object({
   storageSchema: z.number(),
   crashes: z.number(),
   reports: z.number(),
+  history: z
+    .object({ watchedDays: z.number(), crashDays: z.number(), silences: z.number(), usual: z.record(z.string(), z.number()) })
+    .describe("days it was watched, days begun by a crash, times it was overdue, and its usual metrics: means of its last days, battery-drain in per cent a day"),
   quarantined: z.array(z.string()),
   excluded: z.object({ rollout: z.string(), release: z.string(), reason: z.string() }).nullable().describe("why the newest rollout that could have had it left it out"),
   release: z.string().nullable(),

@@ -86,6 +86,8 @@ export function freeze(options: {
   readonly rollouts: Iterable<Rollout>;
   /** Why a device cannot take the release; a caller that knows other releases may name the one to go through first. */
   readonly refusal?: ((device: DeviceRecord) => Refusal | undefined) | undefined;
+  /** Measured elsewhere; else from the histories of the population. */
+  readonly baseline?: Baseline | undefined;
   /** What is usual for a device is what it did until then. */
   readonly at: Instant;
 }): Membership {
@@ -116,7 +118,7 @@ export function freeze(options: {
   const rest = hashOrder(seed, population.map((device) => device.id).filter((id) => !canarySet.has(id)));
   const order = [...canary, ...rest] as DeviceId[];
   const placed = place(plan, order.map((id) => devices.get(id) as DeviceRecord), counts, options.at);
-  return { ...placed, excluded };
+  return { ...placed, baseline: options.baseline ?? placed.baseline, excluded };
 }
 
 /** Puts devices into the stages of a plan in the order given: those of the first stage come first. `counts`: devices per stage. */

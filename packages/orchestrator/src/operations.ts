@@ -2,6 +2,7 @@
 // What operators do, checked against the state and turned into records. Synchronous: the driver makes them durable.
 import {
   type Authority,
+  type Baseline,
   CoalmineError,
   type Decision,
   deviceId,
@@ -148,6 +149,8 @@ export interface RolloutInput {
   readonly selector?: Selector | undefined;
   readonly plan: Plan;
   readonly seed: number;
+  /** What the fleet did before, measured elsewhere; else its own history is asked. A rehearsal's twin has none. */
+  readonly baseline?: Baseline | undefined;
   /** Lifts a bar on the release, by name and reason. */
   readonly override?: boolean | undefined;
   readonly authority: Authority;
@@ -184,6 +187,7 @@ export function planRollout(conductor: Conductor, input: RolloutInput, at: Insta
     seed: input.seed,
     rollouts: conductor.state.rollouts.values(),
     refusal: (device) => hops.refusal(release, device),
+    baseline: input.baseline,
     at,
   });
 }

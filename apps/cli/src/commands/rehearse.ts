@@ -2,6 +2,8 @@
 import { formatDuration, type Millis, parseDuration } from "@coalmine/core";
 import { type Command, InvalidArgumentError } from "commander";
 import process from "node:process";
+import { type ClientFlags, clientOf, clientOptions, path as pathOf } from "../client.ts";
+import type { TwinDevice } from "../inventory-twin.ts";
 import { exitCodes } from "../output/exit.ts";
 import { output } from "../output/output.ts";
 import { progress } from "../output/progress.ts";
@@ -9,37 +11,63 @@ import { table } from "../output/table.ts";
 import { defectHelp } from "../rehearse-defect.ts";
 import type { RehearsalResult } from "../rehearse-result.ts";
 import { example } from "./example.ts";
+import { type SelectorFlags, selectorOf, selectorOptions } from "./selector.ts";
 
-interface Flags {
-  readonly fleet: string;
+interface Flags extends ClientFlags, SelectorFlags {
+  readonly fleet?: string;
+  readonly cohort?: string;
   readonly defect: readonly string[];
   readonly runs: number;
   readonly seed: number;
   readonly devices?: number;
   readonly checkIn?: Millis;
   readonly workers?: number;
-  readonly json?: true;
 }
 
 export function register(program: Command): void {
-  const command = program
-    .command("rehearse")
-    .description("run a plan in virtual time against a twin of the fleet: a good release, and hypothetical defects")
-    .argument("<plan>", "plan file (YAML)")
-    .requiredOption("--fleet <file>", "fleet file (YAML) that the twin is drawn from")
+  const command = selectorOptions(
+    clientOptions(
+      program.command("rehearse").description("run a plan in virtual time against a twin of the fleet: a good release, and hypothetical defects").argument("<plan>", "plan file (YAML)"),
+    ),
+  )
+    .option("--cohort <name>", "with an orchestrator: the twin of this cohort; without cohort or selector of every device")
+    .option("--fleet <file>", "fleet file (YAML) that the twin is drawn from; without it, from the inventory of a running orchestrator")
     .option("--defect <name=value>", "a hypothetical defect; repeat it for more (see below)", (text: string, before: readonly string[]) => [...before, text], [])
     .option("--runs <n>", "virtual rollouts of the good release, and of each defect", whole, 20)
     .option("--seed <n>", "seed of everything random", whole, 1)
     .option("--devices <n>", "devices of the twin, instead of the fleet file's number", whole)
     .option("--check-in <duration>", "the twin's devices report at most this often; a quarter of the shortest soak, up to 6h, if not given", span)
     .option("--workers <n>", "processor cores to use; all if not given", whole)
-    .option("--json", "one JSON document on stdout")
     .addHelpText("after", `\nDefects:\n${defectHelp.map((line) => `  ${line}`).join("\n")}`)
     .action(run);
   example(
     command,
     "npx coalmine rehearse plan.yaml --fleet fleet.yaml --defect boot-failure=5% --defect crash-rate=5x --runs 50",
     "npx coalmine rehearse plan.yaml --fleet fleet.yaml --defect hardware=revB,boot-failure=20% --json",
+    "npx coalmine rehearse plan.yaml --url http://127.0.0.1:8080 --cohort field --defect silent=2%",
+  );
+}
+
+/** Most devices of an inventory that are asked for. */
+const devicesMax = 200_000;
+
+async function inventory(flags: Flags) {
+  const { twinOfInventory } = await import("../inventory-twin.ts");
+  const client = clientOf(flags);
+  const { items } = await client.pages<TwinDevice>("/devices", "devices", devicesMax);
+  const selector = selectorOf(flags);
+  const ids = flags.cohort === undefined ? undefined : new Set((await client.get<{ devices: readonly string[] }>(pathOf`/cohorts/${flags.cohort}/devices`)).devices);
+  const chosen = items.filter((device) => (ids === undefined || ids.has(device.id)) && (selector === undefined || matches(device, selector)));
+  return twinOfInventory(chosen, flags.seed);
+}
+
+/** The same rule as an orchestrator's own: everything that is named must fit. */
+function matches(device: TwinDevice, selector: NonNullable<ReturnType<typeof selectorOf>>): boolean {
+  const value = (name: string): string | undefined => (name === "hardware" ? device.hardware?.revision || device.hardware?.board : name === "board" ? device.hardware?.board : name === "firmware" ? device.running?.version : device.attributes[name]);
+  return (
+    (selector.ids === undefined || selector.ids.includes(device.id)) &&
+    (selector.tags ?? []).every((tag) => device.tags.includes(tag)) &&
+    Object.entries(selector.attributes ?? {}).every(([name, wanted]) => value(name) === wanted)
   );
 }
 
@@ -51,7 +79,7 @@ async function run(path: string, flags: Flags): Promise<void> {
   try {
     const result = await rehearsal({
       planFile: path,
-      fleetFile: flags.fleet,
+      fleet: flags.fleet === undefined ? await inventory(flags) : { file: flags.fleet },
       defects: flags.defect,
       runs: flags.runs,
       seed: flags.seed,
