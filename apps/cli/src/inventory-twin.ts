@@ -101,7 +101,7 @@ const modes = new Set(["swap-move", "swap-offset", "swap-scratch", "overwrite", 
 function hardwareKinds(devices: readonly TwinDevice[]): unknown[] {
   const names = new Set<string>();
   return grouped(devices, ({ hardware }) => JSON.stringify([hardware?.board, hardware?.revision, hardware?.partitionMap, hardware?.mode, hardware?.slotSize])).map(([, members], index) => {
-    const { board, revision, partitionMap, mode, slotSize } = members[0]?.hardware as NonNullable<TwinDevice["hardware"]>;
+    const { board, revision, partitionMap, mode, slotSize } = (members[0] as TwinDevice).hardware as NonNullable<TwinDevice["hardware"]>;
     let name = labelOf(revision === "" ? board : revision, index);
     name = names.has(name) ? labelOf(`${name}-${index + 1}`, index) : name;
     names.add(name);
