@@ -14,6 +14,8 @@ export interface Release {
   readonly from: readonly { readonly min?: string; readonly max?: string }[];
   readonly hop: string | null;
   readonly barred: string | null;
+  readonly archived: { readonly at: string; readonly files: number; readonly bytes: number } | null;
+  readonly neededBy: readonly string[];
 }
 
 export interface Preflight {
@@ -42,6 +44,8 @@ export function releaseText(one: Release): string {
     ["release", one.id],
     ["version", one.version],
     ["barred", one.barred === null ? "no" : { text: one.barred, tone: "bad" }],
+    ["archived", one.archived === null ? "no" : `${one.archived.at}, ${one.archived.files} files of ${one.archived.bytes} bytes`],
+    ...(one.archived === null ? [["may be archived", one.neededBy.length === 0 ? "yes" : one.neededBy.join("; ")] as const] : []),
     ["storage schema", one.storage === null ? "not declared" : `reads ${schemaText(one.storage)}, writes ${one.storage.writes}`],
     ...(one.migration ? [["migration", { text: "yes", tone: "warn" }] as const] : []),
     ...(one.from.length === 0 ? [] : [["installs over", `${rangesText(one.from)}${one.hop === null ? "" : `; others go through ${one.hop}`}`] as const]),

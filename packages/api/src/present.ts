@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Assignment, memberOf, type Rollout } from "@coalmine/core";
-import { bootloaderFacts, describePower, type PlanPower, type DeviceRecord, type HostState, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
+import { bootloaderFacts, describePower, type PlanPower, type DeviceRecord, type HostState, releaseNeeds, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
 
 /** What the API says of a device. */
 export function presentDevice(state: HostState, device: DeviceRecord) {
@@ -53,9 +53,10 @@ export function releaseOn(state: HostState, device: DeviceRecord): string | null
   return null;
 }
 
-export function presentRelease(release: ReleaseRecord) {
-  const { id, version, artifacts, notes, storage, migration, from, hop, symbols, barred } = release;
-  return { id, version, artifacts, notes, storage, migration, from, hop, symbols: Object.entries(symbols).map(([buildId, { size }]) => ({ buildId, size })), barred };
+/** A release, and what still needs it: one without any need may be archived. */
+export function presentRelease(state: HostState, release: ReleaseRecord) {
+  const { id, version, artifacts, notes, storage, migration, from, hop, symbols, barred, archived } = release;
+  return { id, version, artifacts, notes, storage, migration, from, hop, symbols: Object.entries(symbols).map(([buildId, { size }]) => ({ buildId, size })), barred, archived: archived === null ? null : { ...archived, at: iso(archived.at) }, neededBy: archived === null ? releaseNeeds(state, release) : [] };
 }
 
 export function presentRollout(rollout: Rollout): RolloutSummary & { revision: number; startedAt: string; endedAt: string | null; seed: number } {

@@ -194,7 +194,11 @@ export const release = z.object({
   hop: z.string().nullable(),
   symbols: z.array(z.object({ buildId: z.string(), size: z.number() })).describe("builds whose ELF is kept"),
   barred: z.string().nullable(),
+  archived: z.object({ at: time, files: z.number(), bytes: z.number() }).nullable().describe("when its files went into the archive; it is not offered until it is restored"),
+  neededBy: z.array(z.string()).describe("what still needs it, in words; empty when it may be archived, or is"),
 });
+export const archivedRelease = z.object({ release, files: z.array(z.object({ name: z.string(), size: z.number(), sha256: z.string() })) });
+export const markdownText = z.string().describe("Markdown");
 export const releaseList = z.object({ releases: z.array(release) });
 
 export const preflight = z.object({

@@ -433,6 +433,8 @@ export class Conductor {
       case "release-created":
       case "release-barred":
       case "release-unbarred":
+      case "release-archived":
+      case "release-restored":
       case "restarted":
       case "symbols-added":
         this.#foldChange(record, at);
@@ -536,8 +538,17 @@ export class Conductor {
           hop: change.hop ?? null,
           symbols: {},
           barred: null,
+          archived: null,
         });
         break;
+      case "release-archived":
+      case "release-restored": {
+        const release = state.releases.get(change.release);
+        if (release !== undefined) {
+          release.archived = change.type === "release-archived" ? { at, files: change.files, bytes: change.bytes } : null;
+        }
+        break;
+      }
       case "symbols-added": {
         const release = state.releases.get(change.release);
         if (release !== undefined) {

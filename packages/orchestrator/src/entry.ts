@@ -52,6 +52,9 @@ export type Change =
       readonly size: number;
       readonly authority: Authority;
     }
+  /** Its files are in the archive, checked, and leave the artifact store; it is not offered until it is restored (R39). */
+  | { readonly type: "release-archived"; readonly release: ReleaseId; readonly files: number; readonly bytes: number; readonly authority: Authority }
+  | { readonly type: "release-restored"; readonly release: ReleaseId; readonly authority: Authority }
   /** The orchestrator runs again, with rollouts under way. Nobody listened since `heardUntil`: that is no silence of the devices. */
   | { readonly type: "restarted"; readonly heardUntil: Instant; readonly authority: Authority };
 

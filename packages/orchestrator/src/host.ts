@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The driver around the conductor: it records, then acts. The only place that waits for storage.
-import { type Authority, CoalmineError, type DeviceId, type Instant, type Judge, type RolloutCommand, type RolloutId, rolloutId } from "@coalmine/core";
+import { type Authority, CoalmineError, type DeviceId, type Instant, type Judge, type ReleaseId, type RolloutCommand, type RolloutId, rolloutId } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import type { BlockAnswer, BlockRequest } from "@coalmine/protocol";
+import { checkArchivable, freedBy, unpack, writeArchive } from "./archive.ts";
 import { Conductor, type Outcome } from "./conductor.ts";
 import type { Effect } from "./dispatch.ts";
 import type { Selector } from "./entry.ts";
 import type { Membership, ReleaseRecord } from "./membership.ts";
 import {
+  checkAuthority,
   createCohort,
   createRelease,
   inspectRelease,
@@ -21,7 +23,7 @@ import {
   tagDevice,
 } from "./operations.ts";
 import type { DeviceRecord } from "./inventory.ts";
-import type { ArtifactStore, Clock, Door, EventLog, Link, ProxyHost, Standing } from "./ports.ts";
+import type { ArchivedFile, ArchiveStore, ArtifactStore, Clock, Door, EventLog, Link, ProxyHost, Standing } from "./ports.ts";
 import { planRollback, type RollbackInput, type RollbackPlan } from "./rollback.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
 import { type AddedSymbols, addSymbols, inspectSymbols, type SymbolsInput } from "./crash/symbols.ts";
@@ -31,6 +33,8 @@ export interface HostOptions {
   readonly artifacts: ArtifactStore;
   readonly clock: Clock;
   readonly judge: Judge;
+  /** Where closed releases go; without one none can be archived. */
+  readonly archive?: ArchiveStore | undefined;
   /** Public keys whose signatures a release must carry. */
   readonly keys: readonly PublicKey[];
   /** Entries between snapshots. */
@@ -39,6 +43,10 @@ export interface HostOptions {
   readonly warn?: (message: string) => void;
   /** Told of every batch of new entries once they are durable, with the sequence of the first. */
   readonly watch?: (outcome: Outcome, first: number) => void;
+}
+
+function noArchive(): never {
+  throw new CoalmineError("archive/none", "this orchestrator has no archive to put releases into");
 }
 
 /** A link sends what it is given within seconds, and nothing is decided while it cannot: what is older has left. */
@@ -180,6 +188,49 @@ export class Host implements ProxyHost {
     const digest = await this.#options.artifacts.put(input.bytes);
     await this.#carryOut(addSymbols(this.conductor, input, { ...inspected, digest }, this.#options.clock.now()));
     return { ...inspected, digest };
+  }
+
+  /**
+   * Closes a release out: archive, restore test, then its files leave the artifact store (R39). Throws `release/needed`
+   * saying who needs it, `release/archived`, `archive/...`.
+   */
+  async archiveRelease(id: string, authority: Authority): Promise<readonly ArchivedFile[]> {
+    const { archive, log, artifacts, clock } = this.#options;
+    checkAuthority(authority, "archiving a release");
+    const release = releaseOf(this.conductor, id);
+    checkArchivable(this.conductor.state, release);
+    const store = archive ?? noArchive();
+    const writer = store.begin(id);
+    try {
+      await writeArchive({ conductor: this.conductor, log, artifacts }, release, writer, clock.now());
+      const files = await store.check(id);
+      checkArchivable(this.conductor.state, release);
+      const bytes = files.reduce((sum, file) => sum + file.size, 0);
+      const freed = freedBy(this.conductor.state, release);
+      await this.#carryOut(this.conductor.change({ type: "release-archived", release: release.id as ReleaseId, files: files.length, bytes, authority }, clock.now()));
+      for (const digest of freed) {
+        await artifacts.remove(digest);
+      }
+      return files;
+    } catch (error) {
+      if (release.archived === null) {
+        await writer.discard();
+      }
+      throw error;
+    }
+  }
+
+  /** Takes an archived release back: every checksum is compared, its files return to the artifact store. */
+  async restoreRelease(id: string, authority: Authority): Promise<ReleaseRecord> {
+    const { archive, artifacts, clock } = this.#options;
+    checkAuthority(authority, "restoring a release");
+    const release = releaseOf(this.conductor, id);
+    if (release.archived === null) {
+      throw new CoalmineError("release/not-archived", `release ${id} is not archived`);
+    }
+    await unpack(archive ?? noArchive(), artifacts, release);
+    await this.#carryOut(this.conductor.change({ type: "release-restored", release: release.id as ReleaseId, authority }, clock.now()));
+    return release;
   }
 
   planRollout(input: RolloutInput): Membership {

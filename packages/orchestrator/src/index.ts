@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from "./abilities.ts";
+export { releaseNeeds } from "./archive.ts";
 export * from "./audit.ts";
 export * from "./conductor.ts";
 export * from "./crash/index.ts";
@@ -25,6 +26,7 @@ export * from "./operations.ts";
 export * from "./plan-file.ts";
 export type * from "./ports.ts";
 export * from "./power.ts";
+export { fleetInventory, releaseNotes } from "./release-notes.ts";
 export * from "./replay.ts";
 export * from "./preflight.ts";
 export * from "./release-file.ts";

@@ -42,6 +42,8 @@ export interface ReleaseRecord {
   readonly symbols: Record<string, { readonly digest: Digest; readonly size: number }>;
   /** Why it is barred; null when it may be offered. */
   barred: string | null;
+  /** When its files went into the archive; null while they are in the artifact store. */
+  archived: { readonly at: Instant; readonly files: number; readonly bytes: number } | null;
 }
 
 export interface Excluded {

@@ -247,6 +247,9 @@ export function startRollback(conductor: Conductor, input: RollbackStart, at: In
 }
 
 function refuseBarred(release: ReleaseRecord, override: boolean | undefined): void {
+  if (release.archived !== null) {
+    throw new CoalmineError("release/archived", `release ${release.id} is archived: its files are not at hand; restore it first (release restore ${release.id})`);
+  }
   if (release.barred !== null && override !== true) {
     throw new CoalmineError("release/barred", `release ${release.id} is barred: ${release.barred}; start with an override and a reason to lift it`);
   }

@@ -59,6 +59,31 @@ export interface ArtifactStore {
   remove(digest: Digest): Promise<void>;
 }
 
+/** A file of an archive, by its name inside it. */
+export interface ArchivedFile {
+  readonly name: string;
+  readonly size: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+/** Writes one archive. Nothing is visible under its name before `finish`, which makes all of it durable. */
+export interface ArchiveWriter {
+  add(name: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<ArchivedFile>;
+  finish(): Promise<void>;
+  /** Removes what was written, finished or not. */
+  discard(): Promise<void>;
+}
+
+/** Archives of releases that are closed out (R39). */
+export interface ArchiveStore {
+  begin(release: string): ArchiveWriter;
+  has(release: string): boolean;
+  /** Reads every file back and compares checksums. Throws `archive/damaged` naming the file. */
+  check(release: string): Promise<readonly ArchivedFile[]>;
+  read(release: string, name: string): Uint8Array;
+}
+
 /** What a link hands inwards. Implemented by the orchestrator's driver. */
 export interface LinkHost {
   /**

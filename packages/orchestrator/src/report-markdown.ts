@@ -2,6 +2,7 @@
 import type { GateReading } from "@coalmine/core";
 import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
 import { doorCells, doorTitles } from "./report-doors.ts";
+import { escape, list, table } from "./markdown.ts";
 import type { RolloutReport } from "./report.ts";
 
 const rowsMax = 200;
@@ -94,17 +95,4 @@ function formatEstimate(value: number): string {
 function names(devices: readonly string[]): string {
   const shown = devices.slice(0, 10).join(", ");
   return devices.length > 10 ? `${shown} and ${devices.length - 10} more` : shown;
-}
-
-function list(rows: readonly (readonly [string, string])[]): string[] {
-  return rows.map(([name, value]) => `- ${name}: ${escape(value)}`);
-}
-
-function table(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(titles), line(titles.map(() => "---")), ...rows.map((row) => line(row.map(escape)))];
-}
-
-function escape(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").replaceAll(/[\\`*_[\]<>|~#&]/g, (character) => `\\${character}`);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Command } from "commander";
 import { authorityOf, type AuthorityFlags, authorityOptions, type ClientFlags, clientOf, clientOptions, path } from "../client.ts";
+import { document } from "../output/document.ts";
 import { output } from "../output/output.ts";
 import { facts, table } from "../output/table.ts";
 import { toneOf } from "../output/text.ts";
@@ -54,6 +55,12 @@ export function register(program: Command): void {
       .option("--limit <n>", "at most this many", whole(1), 100)
       .action(list),
     "coalmine device list --tag beta --hardware revB",
+  );
+  example(
+    clientOptions(device.command("inventory").description("the whole fleet as a document: versions, hardware, who can go back, every device (Markdown)"))
+      .option("--out <file>", "write it to a file instead of stdout")
+      .action(async (flags: ClientFlags & { readonly out?: string }) => document(await clientOf(flags).text("/fleet/inventory", "text/markdown"), {}, flags)),
+    "coalmine device inventory --out fleet.md",
   );
   example(clientOptions(device.command("show").description("show all that is known of one device").argument("<id>")).action(show), "coalmine device show bench-17 --json");
   example(

@@ -6,6 +6,7 @@ import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { authorityOf, type AuthorityFlags, authorityOptions, type ClientFlags, clientOf, clientOptions, path } from "../client.ts";
 import { about, badUsage, exitCodes } from "../output/exit.ts";
+import { document } from "../output/document.ts";
 import { output } from "../output/output.ts";
 import { table } from "../output/table.ts";
 import type { Preflight, Release } from "../release-view.ts";
@@ -36,6 +37,18 @@ export function register(program: Command): void {
   example(
     clientOptions(release.command("preflight").description("which devices can install it, which cannot and why; ends with 1 when none can").argument("<id>")).action(preflight),
     "coalmine release preflight 1.2.0",
+  );
+  example(
+    authorityOptions(clientOptions(release.command("archive").description("close a release out: archive with checksums, restore test, then its files leave the store; refused while something needs it").argument("<id>")), { reason: "needed" }).action(archive),
+    "coalmine release archive 1.1.0 --reason 'nobody runs it any more'",
+  );
+  example(
+    authorityOptions(clientOptions(release.command("restore").description("take an archived release back, checksums compared").argument("<id>")), { reason: "needed" }).action(restore),
+    "coalmine release restore 1.1.0 --reason 'needed for a rollback'",
+  );
+  example(
+    clientOptions(release.command("notes").description("release notes from the event log: artifacts, rollouts, decisions (Markdown)").argument("<id>")).option("--out <file>", "write it to a file instead of stdout").action(notes),
+    "coalmine release notes 1.2.0 --out notes.md",
   );
   example(
     authorityOptions(clientOptions(release.command("symbols").description("keep the ELF of a build with its release: crashes get the names of functions").argument("<id>").argument("<elf>", "zephyr.elf, unstripped")), { reason: "optional" })
@@ -105,10 +118,35 @@ async function list(flags: ClientFlags): Promise<void> {
     found.releases.length === 0
       ? "no releases"
       : table(
-          [{ title: "RELEASE" }, { title: "VERSION" }, { title: "VARIANTS", align: "right" }, { title: "BARRED", flexible: true }],
-          found.releases.map((one) => [one.id, one.version, one.artifacts.length, one.barred === null ? "-" : { text: one.barred, tone: "bad" as const }]),
+          [{ title: "RELEASE" }, { title: "VERSION" }, { title: "VARIANTS", align: "right" }, { title: "BARRED", flexible: true }, { title: "MAY BE ARCHIVED", flexible: true }],
+          found.releases.map((one) => [one.id, one.version, one.artifacts.length, one.barred === null ? "-" : { text: one.barred, tone: "bad" as const }, archivable(one)]),
         ),
   );
+}
+
+function archivable(one: Release): string {
+  if (one.archived !== null) {
+    return `archived ${one.archived.at.slice(0, 10)}`;
+  }
+  return one.neededBy.length === 0 ? "yes" : `no: ${one.neededBy.join("; ")}`;
+}
+
+async function archive(id: string, flags: ClientFlags & AuthorityFlags): Promise<void> {
+  const done = await clientOf(flags).post<{ release: Release; files: readonly { readonly name: string; readonly size: number; readonly sha256: string }[] }>(path`/releases/${id}/archive`, authorityOf(flags));
+  output(flags).result(
+    done,
+    () => `${table([{ title: "FILE" }, { title: "BYTES", align: "right" }, { title: "SHA-256" }], done.files.map((file) => [file.name, file.size, file.sha256]))}\n\nrelease ${id} is archived; every file was read back and has its checksum`,
+  );
+}
+
+async function restore(id: string, flags: ClientFlags & AuthorityFlags): Promise<void> {
+  const one = await clientOf(flags).post<Release>(path`/releases/${id}/restore`, authorityOf(flags));
+  output(flags).result(one, () => `release ${one.id} is back: checksums compared, ${one.artifacts.length} artifacts at hand`);
+}
+
+async function notes(id: string, flags: ClientFlags & { readonly out?: string }): Promise<void> {
+  const text = await clientOf(flags).text(path`/releases/${id}/notes`, "text/markdown");
+  await document(text, { release: id }, flags);
 }
 
 async function show(id: string, flags: ClientFlags): Promise<void> {

@@ -6,7 +6,7 @@ import { type Instant, instant } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import { brokerLink, embeddedLink, secretAuth, startBroker } from "@coalmine/mqtt";
 import { AuditFeed, type EventLog, Host, type HostOptions, type LinkHost, planJudge } from "@coalmine/orchestrator";
-import { CrashIndex, openArtifactStore, openEventLog } from "@coalmine/store";
+import { CrashIndex, openArchiveStore, openArtifactStore, openEventLog } from "@coalmine/store";
 import { mkdirSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -80,7 +80,7 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
   // Opened before the host, which appends: what the log holds now is durable.
   const crashes = new CrashIndex(join(settings.data, "crashes.sqlite"), { log, artifacts, warn: events.warn });
   closing.push(() => crashes.close());
-  const host = Host.open({ log, artifacts, clock, judge: planJudge, keys, warn: events.warn, watch: both(feed.note, crashes.note) });
+  const host = Host.open({ log, artifacts, archive: openArchiveStore(join(settings.data, "archive")), clock, judge: planJudge, keys, warn: events.warn, watch: both(feed.note, crashes.note) });
   hostOpen = true;
   closing.push(() => host.close());
   // Before the host closes the log, which it reads.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fleet for people who look at it: counts, and rows by their place in the list.
 import { isActive, memberOf } from "@coalmine/core";
-import { type DeviceRecord, dimension, fleetCounts, hardwareName, type HostState, isOverdue, releasesByImage } from "@coalmine/orchestrator";
+import { type DeviceRecord, dimension, fleetCounts, fleetInventory, hardwareName, type HostState, isOverdue, releasesByImage } from "@coalmine/orchestrator";
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { iso, presentRollout } from "../present.ts";
-import { fleet, fleetPage, fleetQuery } from "../schemas.ts";
+import { fleet, fleetPage, fleetQuery, markdownText } from "../schemas.ts";
 
 /** Counting is one pass over the fleet: however many look, it is done once in this time. */
 const countEveryMs = 500;
@@ -24,6 +24,11 @@ export function fleetRoutes(app: ZodApp, { host, clock }: ApiContext): void {
       counted = { at, answer: { now: iso(now), ...counts, rollouts } as typeof fleet._output };
     }
     return counted.answer;
+  });
+
+  app.get("/fleet/inventory", { schema: { tags: ["fleet"], summary: "The whole fleet as Markdown: versions, hardware, who can go back, every device", ...answers(markdownText) } }, async (_request, reply) => {
+    reply.type("text/markdown; charset=utf-8").serializer((sent: unknown) => String(sent));
+    return reply.send(fleetInventory(state, clock.now()));
   });
 
   app.get(

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError, type Digest, releaseId } from "@coalmine/core";
-import { declared, preflight as checkFleet, releaseOf } from "@coalmine/orchestrator";
+import { declared, preflight as checkFleet, releaseNotes, releaseOf } from "@coalmine/orchestrator";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { presentRelease } from "../present.ts";
-import { name, preflight, preflightQuery, release, releaseBody, releaseList } from "../schemas.ts";
+import { archivedRelease, markdownText, name, orderBody, preflight, preflightQuery, release, releaseBody, releaseList } from "../schemas.ts";
 
-export function releaseRoutes(app: ZodApp, { host, artifacts }: ApiContext): void {
+export function releaseRoutes(app: ZodApp, { host, artifacts, log, clock }: ApiContext): void {
   const { conductor } = host;
 
   app.get("/releases", { schema: { tags: ["releases"], summary: "All releases, oldest first", ...answers(releaseList) } }, async () => ({
-    releases: [...conductor.state.releases.values()].map(presentRelease),
+    releases: [...conductor.state.releases.values()].map((one) => presentRelease(conductor.state, one)),
   }));
 
   app.post(
@@ -33,12 +33,45 @@ export function releaseRoutes(app: ZodApp, { host, artifacts }: ApiContext): voi
       const { id, notes, override, by, reason } = body;
       const made = await host.createRelease({ id, artifacts: files, notes, ...declared(body), override, authority: { by, reason } });
       reply.code(201).header("location", `/releases/${encodeURIComponent(id)}`);
-      return presentRelease(made);
+      return presentRelease(conductor.state, made);
     },
   );
 
   app.get("/releases/:id", { schema: { tags: ["releases"], summary: "One release", params: name, ...answers(release, { failures: ["400", "404"] }) } }, async ({ params }) =>
-    presentRelease(releaseOf(conductor, releaseId(params.id))),
+    presentRelease(conductor.state, releaseOf(conductor, releaseId(params.id))),
+  );
+
+  app.post(
+    "/releases/:id/archive",
+    {
+      schema: {
+        tags: ["releases"],
+        summary: "Close a release out: archive with checksums, restore test, then its files leave the artifact store. Refused while something needs it",
+        params: name,
+        body: orderBody,
+        ...answers(archivedRelease, { failures: ["400", "404", "409", "503"] }),
+      },
+    },
+    async ({ params, body }) => {
+      const files = await host.archiveRelease(releaseId(params.id), body);
+      return { release: presentRelease(conductor.state, releaseOf(conductor, params.id)), files: [...files] };
+    },
+  );
+
+  app.post(
+    "/releases/:id/restore",
+    { schema: { tags: ["releases"], summary: "Take an archived release back; every checksum is compared first", params: name, body: orderBody, ...answers(release, { failures: ["400", "404", "409", "503"] }) } },
+    async ({ params, body }) => presentRelease(conductor.state, await host.restoreRelease(releaseId(params.id), body)),
+  );
+
+  app.get(
+    "/releases/:id/notes",
+    { schema: { tags: ["releases"], summary: "Release notes from the event log, as Markdown", params: name, ...answers(markdownText, { failures: ["400", "404"] }) } },
+    async ({ params }, reply) => {
+      const text = await releaseNotes(conductor, log, releaseOf(conductor, releaseId(params.id)), clock.now());
+      reply.type("text/markdown; charset=utf-8").serializer((sent: unknown) => String(sent));
+      return reply.send(text);
+    },
   );
 
   app.get(
