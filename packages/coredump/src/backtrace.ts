@@ -38,7 +38,10 @@ export function callSite(address: number): number {
 /** pc, lr, then a conservative scan of the stack for addresses behind a call. */
 export function backtrace(dump: Coredump, symbols?: SymbolTable): Backtrace {
   const registers = dump.arch.registers;
-  if (registers === undefined) return { frames: [], sure: false, notes: [`registers of ${dump.header.target} are not decoded`] };
+  if (registers === undefined) {
+    const why = dump.arch.bytes.length === 0 ? "no registers were dumped" : `registers of ${dump.header.target} are not decoded`;
+    return { frames: [], sure: false, notes: [why] };
+  }
   const notes: string[] = [];
   const frames: Frame[] = [];
   const name = (address: number): Located | undefined => (symbols === undefined ? undefined : locate(symbols, address));

@@ -247,6 +247,36 @@ describe("what a dump says of itself", () => {
     expect(decoded(buildDump({ version: 2, fpu: { cpu: 0, thread: 0x2000_1000, data: [1] } })).warnings.join()).toContain("another thread");
   });
 
+  test("a dump of all threads names the one whose stack sp lies on, and nobody when that is the stack of interrupts", () => {
+    const word = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
+    const other = threadStructure();
+    other.splice(40, 4, ...new TextEncoder().encode("idle"));
+    other.splice(76, 8, ...word(STACK + 0x1000), ...word(256));
+    const memory = [{ start: THREAD + 0x100, data: other }, { start: STACK + 0x1000, data: new Array<number>(256).fill(0) }, { start: THREAD, data: threadStructure() }, { start: STACK, data: stackData() }, { start: STACK + 0x2000, data: new Array<number>(512).fill(0) }];
+    const thread = (sp: number) => decoded(buildDump({ version: 2, memory, registers: REGISTERS.with(8, sp), kernelState: [1, 2, 3, 4] })).thread;
+    expect(thread(FRAME)).toMatchObject({ name: "main", address: BigInt(THREAD), stackSure: true });
+    expect(thread(STACK + 0x1010)).toMatchObject({ name: "idle" });
+    expect([thread(STACK + 0x2010), thread(0)]).toEqual([null, null]);
+  });
+
+  test("a fatal error without an exception leaves a dump without registers: it is read, warned of, and has no backtrace", () => {
+    const whole = buildDump({ reason: 4 });
+    const without = Uint8Array.of(...whole.subarray(0, 12), ...whole.subarray(12 + 5 + 68));
+    const dump = decoded(without);
+    expect(dump).toMatchObject({ thread: { name: "main" }, stackPointer: { kind: "unknown" }, warnings: [expect.stringContaining("(A)")] });
+    expect(backtrace(dump, symbols)).toMatchObject({ frames: [], sure: false, notes: ["no registers were dumped"] });
+    expect(signature(dump, symbols)).toBe("kernel panic / thread main");
+    const late = Uint8Array.of(...without, ...whole.subarray(12, 12 + 5 + 68));
+    expect(broken(late)).toMatchObject({ block: "A" });
+  });
+
+  test("an erased partition and one whose dump was given up say so", () => {
+    expect(broken(new Uint8Array(4096).fill(0xff)).detail).toContain("erased");
+    const wiped = buildPartition(buildDump());
+    wiped.fill(0, 0, 16);
+    expect(broken(wiped)).toMatchObject({ block: "partition header", detail: expect.stringContaining("wiped") as string });
+  });
+
   test("names of threads are found at any offset, after an address as well", () => {
     const structure = new Array<number>(96).fill(0);
     // The top byte of an address in RAM is a space.

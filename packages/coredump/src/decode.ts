@@ -46,6 +46,9 @@ export function decodeCoredumps(input: Uint8Array): readonly (Coredump | BrokenD
   });
 }
 
+/** A fatal error without an exception has no registers, and Zephyr then writes no block for them. */
+const NO_ARCH: ArchBlock = { version: 0, bytes: new Uint8Array(0), registers: undefined };
+
 interface Blocks {
   arch?: ArchBlock;
   readonly memory: MemoryBlock[];
@@ -60,14 +63,14 @@ function decode({ form, data, partition, warnings }: Unwrapped): Coredump {
   const blocks: Blocks = { memory: [], fpu: [], kernelState: null, crc: false };
   while (reader.left > 0) readBlock(reader, header, blocks, form);
   const { arch, memory, fpu, kernelState } = blocks;
-  if (arch === undefined) throw new Broken("A", reader.offset, "the dump ends before its architecture block");
+  if (arch === undefined && memory.length === 0) throw new Broken("A", reader.offset, "the dump ends before its architecture block");
   checkComplete(reader, header, blocks);
-  const thread = faultingThread(header, memory);
+  const thread = faultingThread(header, memory, arch?.registers?.["sp"]);
   return {
-    kind: "coredump", form, bytes: data, partition, header, arch, memory, kernelState, fpu,
+    kind: "coredump", form, bytes: data, partition, header, arch: arch ?? NO_ARCH, memory, kernelState, fpu,
     integrity: blocks.crc ? "crc" : partition === null ? "none" : "checksum",
     thread,
-    stackPointer: findStackPointer({ target: header.target, arch, memory, thread, fpu }),
+    stackPointer: findStackPointer({ target: header.target, arch: arch ?? NO_ARCH, memory, thread, fpu }),
     warnings: [...warnings, ...doubts(header, blocks)],
   };
 }
@@ -95,7 +98,7 @@ function readBlock(reader: Reader, header: FileHeader, blocks: Blocks, form: Cor
   reader.block = blockName(id, start, blocks);
   if (blocks.crc) throw new Broken("C", start, "data follows the CRC block, which must be the last");
   if (!"AMTFC".includes(id)) throw new Broken(reader.block, start, `0x${(reader.bytes[start] as number).toString(16)} starts no known block: the block before it has a wrong length, or bytes are damaged`);
-  if (id !== "A" && blocks.arch === undefined) throw new Broken(reader.block, start, "comes before the architecture block");
+  if (id === "A" && (blocks.memory.length > 0 || blocks.kernelState !== null)) throw new Broken("A", start, "comes behind other blocks; it is the first");
   reader.u8("id");
   const version = reader.u16("version");
   switch (id) {
@@ -171,8 +174,9 @@ function readFpu(reader: Reader, header: FileHeader, version: number): FpuBlock 
 }
 
 /** What is odd about a dump that can be read: it may be whole and may be not. */
-function doubts(header: FileHeader, { memory, fpu, crc }: Blocks): string[] {
+function doubts(header: FileHeader, { arch, memory, fpu, crc }: Blocks): string[] {
   const found: string[] = [];
+  if (arch === undefined) found.push("no architecture block (A): the fatal error had no exception, or the block was lost; there are no registers");
   if (header.version === 1 && crc) found.push("a CRC block in a dump of file version 1");
   const byStart = [...memory].sort((a, b) => (a.start < b.start ? -1 : 1));
   for (const [index, block] of byStart.entries()) {

@@ -45,6 +45,10 @@ export function unwrapAll(input: Uint8Array): readonly (Unwrapped | Broken)[] {
 function unwrap(input: Uint8Array): Unwrapped {
   if (isId(input, 0, "ZE")) return { form: "raw", data: input, partition: null, warnings: [] };
   if (isId(input, 0, "CD")) return unwrapPartition(input);
+  if (input.length >= 16 && input.every((byte) => byte === 0xff)) throw new Broken("partition header", 0, "the partition is erased: it holds no dump");
+  if (input.subarray(0, 16).every((byte) => byte === 0) && [16, 32, 64, 128, 256, 512].some((at) => isId(input, at, "ZE"))) {
+    throw new Broken("partition header", 0, "the header was wiped: the device has given the dump up");
+  }
   if (input.length < 12) throw new Broken("file header", 0, `${input.length} bytes are too few for a coredump`);
   throw new Broken("file header", 0, 'starts neither with "ZE" (raw) nor "CD" (flash partition) and has no "#CD:" line (log capture)');
 }

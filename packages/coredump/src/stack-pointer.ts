@@ -31,7 +31,7 @@ export function findStackPointer({ target, arch, memory, thread, fpu }: StackEvi
   const registers = arch.registers;
   const dumped = registers?.["sp"];
   if (target !== "cortex-m" || registers === undefined || dumped === undefined) {
-    return { kind: "unknown", dumped: 0, why: `registers of ${target} are not decoded` };
+    return { kind: "unknown", dumped: 0, why: arch.bytes.length === 0 ? "no registers were dumped" : `registers of ${target} are not decoded` };
   }
   const isFrame = (at: number): boolean => at >= 0 && FRAME.every((name, i) => wordAt(memory, at + 4 * i) === registers[name]);
   if (dumped === 0) return { kind: "unknown", dumped, why: "sp was not recorded (oops, panic or assert on an older Zephyr)" };

@@ -6,16 +6,22 @@ import type { FileHeader, MemoryBlock, ThreadInfo } from "./dump.ts";
 const THREAD_BYTES_MAX = 1024;
 
 /**
- * The faulting thread of a minimal dump: its structure is the first memory block, its stack the second.
+ * The faulting thread: of a minimal dump its structure is the first memory block and its stack the second. A dump of all threads has such a
+ * pair for each; there it is the one on whose stack `sp` lies, and nobody when sp was not recorded or is on the stack of interrupts.
  *
  * Where name and stack lie inside struct k_thread depends on the build's options, so they are found by shape: the stack
- * as a start and size that match the second block (then the stack is `sure`), the name as the longest printable string.
+ * as a start and size that match the block behind it (then the stack is `sure`), the name as the longest printable string.
  */
-export function faultingThread(header: FileHeader, memory: readonly MemoryBlock[]): ThreadInfo | null {
-  const [structure, stack] = memory;
-  if (structure === undefined || stack === undefined || structure.data.length > THREAD_BYTES_MAX) return null;
-  const stackSure = namesStack(header, structure, stack);
-  return { address: structure.start, name: longestName(structure.data), stack: { start: stack.start, end: stack.end }, stackSure };
+export function faultingThread(header: FileHeader, memory: readonly MemoryBlock[], sp: number | undefined): ThreadInfo | null {
+  const pairs = memory.flatMap((structure, index): ThreadInfo[] => {
+    const stack = memory[index + 1];
+    if (stack === undefined || structure.data.length > THREAD_BYTES_MAX) return [];
+    const stackSure = namesStack(header, structure, stack);
+    return index === 0 || stackSure ? [{ address: structure.start, name: longestName(structure.data), stack: { start: stack.start, end: stack.end }, stackSure }] : [];
+  });
+  if (pairs.length < 2) return pairs[0] ?? null;
+  const at = BigInt(sp ?? 0);
+  return pairs.find(({ stack }) => stack !== null && at >= stack.start && at < stack.end) ?? null;
 }
 
 /** Whether the structure holds a stack_info {start, size} that is the second block. */
