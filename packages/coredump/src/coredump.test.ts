@@ -211,6 +211,19 @@ describe("what a dump says of itself", () => {
     expect(backtrace(decoded(buildDump({ registers: fixed, memory: memory(REGISTERS.with(6, 0x2004)) })), symbols).frames[0]).toMatchObject({ certainty: "likely" });
   });
 
+  test("one flipped bit in the registers or in the frame on the stack is told by the other, without any checksum", () => {
+    const warned = (bytes: Uint8Array): string => decoded(bytes).warnings.join();
+    expect(warned(buildDump())).toBe("");
+    const memory = [{ start: THREAD, data: threadStructure() }, { start: STACK, data: stackData() }];
+    for (const [index, name] of ["r0", "r1", "r2", "r3", "r12", "lr", "pc", "xpsr"].entries()) {
+      const registers = REGISTERS.with(index, ((REGISTERS[index] as number) ^ 0x40) >>> 0);
+      expect(warned(buildDump({ registers, memory })), name).toContain(`agree in all but ${name}`);
+      expect(backtrace(decoded(buildDump({ registers, memory })), symbols).frames.every((frame) => frame.certainty !== "certain")).toBe(true);
+    }
+    expect(warned(buildDump({ registers: REGISTERS.with(8, FRAME + 0x80), memory }))).toContain("sp in block A says");
+    expect(warned(buildDump({ registers: REGISTERS.with(8, FRAME + 32), memory }))).toBe("");
+  });
+
   test("the room of floating-point registers counts when the F block shows them there", () => {
     const registers = Array.from({ length: 32 }, (_, n) => 0x3f800000 + n);
     const data = registers.flatMap((word) => [word & 0xff, (word >> 8) & 0xff, (word >> 16) & 0xff, word >>> 24]);

@@ -9,7 +9,7 @@ import type { ArchBlock, BrokenDump, Coredump, FileHeader, FpuBlock, MemoryBlock
 import { unwrapAll, type Unwrapped } from "./forms.ts";
 import { Broken, Reader } from "./reader.ts";
 import { reasonName } from "./reasons.ts";
-import { findStackPointer } from "./stack-pointer.ts";
+import { findStackPointer, frameDoubts } from "./stack-pointer.ts";
 import { faultingThread } from "./thread.ts";
 
 const TARGETS: Readonly<Record<number, { readonly target: Target; readonly pointerBits: readonly number[] }>> = {
@@ -177,6 +177,7 @@ function readFpu(reader: Reader, header: FileHeader, version: number): FpuBlock 
 function doubts(header: FileHeader, { arch, memory, fpu, crc }: Blocks): string[] {
   const found: string[] = [];
   if (arch === undefined) found.push("no architecture block (A): the fatal error had no exception, or the block was lost; there are no registers");
+  if (arch !== undefined) found.push(...frameDoubts({ target: header.target, arch, memory }));
   if (header.version === 1 && crc) found.push("a CRC block in a dump of file version 1");
   const byStart = [...memory].sort((a, b) => (a.start < b.start ? -1 : 1));
   for (const [index, block] of byStart.entries()) {

@@ -59,3 +59,44 @@ function hasFpuRegisters(memory: readonly MemoryBlock[], at: number, thread: Thr
   // All zero says nothing: untouched stack looks like that, too.
   return words.some((word) => word !== 0) && words.every((word, i) => wordAt(memory, at + 4 * i) === word);
 }
+
+/** Words of an exception frame that must be different and not zero, so that its likeness is no chance. */
+const TELLING = 4;
+/** How far below the true sp a frame may lie: with floating-point registers and the word for alignment. */
+const FRAME_REACH = FRAME_BYTES + FPU_BYTES + 4;
+
+/**
+ * Damage that registers and memory give away together: an exception frame that agrees with the registers in all words but one, or in all
+ * but lies far from sp. Neither a checksum nor a CRC is needed for that.
+ */
+export function frameDoubts({ target, arch, memory }: Pick<StackEvidence, "target" | "arch" | "memory">): string[] {
+  const { registers } = arch;
+  if (target !== "cortex-m" || registers === undefined) return [];
+  const words = FRAME.map((name) => registers[name] ?? 0);
+  const sp = registers["sp"] ?? 0;
+  let apart: number | undefined;
+  let nearly: string | undefined;
+  for (const [index, block] of memory.entries()) {
+    const view = new DataView(block.data.buffer, block.data.byteOffset, block.data.byteLength);
+    for (let at = 0; at + FRAME_BYTES <= block.data.length; at += 4) {
+      // One word may differ, so of the first two at least one agrees; most places are done with here.
+      const [first, second] = [view.getUint32(at, true) === words[0], view.getUint32(at + 4, true) === words[1]];
+      if (!first && !second) continue;
+      const equal = words.map((word, n) => view.getUint32(at + 4 * n, true) === word);
+      const differing = equal.filter((one) => !one).length;
+      const telling = new Set(words.filter((word, n) => equal[n] === true && word !== 0)).size;
+      if (differing > 1 || telling < TELLING) continue;
+      const address = Number(block.start) + at;
+      if (differing === 0) {
+        // Fault handlers make copies: one frame where it belongs is enough.
+        if (sp === 0 || (address >= sp - FRAME_REACH && address <= sp)) return [];
+        apart ??= address;
+        continue;
+      }
+      const name = FRAME[equal.indexOf(false)];
+      nearly ??= `block A and the exception frame in block M #${index + 1} agree in all but ${name}: one of them is damaged`;
+    }
+  }
+  if (apart !== undefined) return [`the exception frame lies at 0x${apart.toString(16)}, sp in block A says 0x${sp.toString(16)}: one of them is damaged`];
+  return nearly === undefined ? [] : [nearly];
+}
