@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { Chart, type Curve, Legend, type Mark } from "./chart.tsx";
 import { Badge, Table } from "./parts.tsx";
-import { changeWords, count, curveTitle, estimateWords, type GateView, odds, percent, short, superscript } from "./words.ts";
+import { changeWords, count, curveTitle, estimateKind, estimateWords, type GateView, odds, percent, short, superscript } from "./words.ts";
 
 interface GateCardProps {
   readonly gate: GateView;
@@ -21,6 +21,7 @@ const floor = -2;
 export function GateCard({ gate, series, marks, overridden, criterion }: GateCardProps): JSX.Element {
   const curves = series?.gates.find((one) => one.gate === gate.gate);
   const weighed = gate.evidence !== undefined;
+  const kind = estimateKind(gate);
   const evidence = useMemo((): Curve[] | undefined => {
     if (series === undefined || curves === undefined || curves.haltAt === null) {
       return undefined;
@@ -39,10 +40,12 @@ export function GateCard({ gate, series, marks, overridden, criterion }: GateCar
     return [
       { label: "canaries", colour: "canary", ...arm(curves.canary) },
       ...(curves.control === null ? [] : [{ label: "controls", colour: "control", dashed: true, ...arm(curves.control) }]),
-      ...(criterion?.min === undefined ? [] : [{ label: weighed ? "limit" : "bound", colour: "bad", dashed: true, width: 1.5, values: series.at.map(() => (weighed ? 1 - (criterion.min as number) : (criterion.min as number))) }]),
+      ...(criterion?.min === undefined || kind !== "share" ? [] : [{ label: weighed ? "limit" : "bound", colour: "bad", dashed: true, width: 1.5, values: series.at.map(() => (weighed ? 1 - (criterion.min as number) : (criterion.min as number))) }]),
     ];
-  }, [series, curves, criterion?.min, weighed]);
-  const format = (value: number): string => (gate.metric === "boot-confirmation" || !weighed ? percent(value) : short(value));
+  }, [series, curves, criterion?.min, weighed, kind]);
+  const format = kind === "share" ? percent : short;
+  const title = curveTitle(gate);
+  const canaries = estimateWords(kind, gate.canary.estimate);
   return (
     <article class={`card gate ${gate.verdict}`} aria-labelledby={`gate-${gate.gate}`}>
       <header>
@@ -75,10 +78,10 @@ export function GateCard({ gate, series, marks, overridden, criterion }: GateCar
         {arms === undefined || series === undefined ? null : (
           <figure>
             <figcaption>
-              <span>{curveTitle(gate.metric, weighed)}</span>
-              <span class="soft">{estimateWords(gate.metric, gate.canary.estimate, weighed)}</span>
+              <span>{title}</span>
+              <span class="soft">{canaries}</span>
             </figcaption>
-            <Chart label={`${curveTitle(gate.metric, weighed)}: canaries ${estimateWords(gate.metric, gate.canary.estimate, weighed)}, ${gate.control === null ? "no controls" : `controls ${estimateWords(gate.metric, gate.control.estimate, weighed)}`}.`} at={series.at} curves={arms} format={format} marks={marks} reach={[0]} height={170} />
+            <Chart label={`${title}: canaries ${canaries}, ${gate.control === null ? "no controls" : `controls ${estimateWords(kind, gate.control.estimate)}`}.`} at={series.at} curves={arms} format={format} marks={marks} reach={kind === "mean" ? [] : [0]} height={170} />
             <Legend curves={arms} />
           </figure>
         )}
@@ -93,7 +96,7 @@ export function GateCard({ gate, series, marks, overridden, criterion }: GateCar
         <Table
           label={`Numbers of gate ${gate.gate}`}
           columns={[{ title: "arm" }, { title: "devices", number: true }, { title: "device-hours", number: true }, { title: "events", number: true }, { title: "estimate", number: true }]}
-          rows={([["canaries", gate.canary], ["controls", gate.control]] as const).flatMap(([name, arm]) => (arm === null ? [] : [[name, count(arm.devices), arm.exposure_h > 0 ? `${short(arm.exposure_h)} h` : "–", count(arm.events), estimateWords(gate.metric, arm.estimate, weighed)]]))}
+          rows={([["canaries", gate.canary], ["controls", gate.control]] as const).flatMap(([name, arm]) => (arm === null ? [] : [[name, count(arm.devices), arm.exposure_h > 0 ? `${short(arm.exposure_h)} h` : "–", count(arm.events), estimateWords(kind, arm.estimate)]]))}
         />
       </details>
     </article>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is the matter and what to press.
 import type { RolloutProgressView, RolloutView } from "@coalmine/api";
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import type { Order } from "./order-dialog.tsx";
 import { Icon } from "./parts.tsx";
 import { link } from "./router.ts";
@@ -10,7 +10,9 @@ import { ago, count, devices, duration, exactMoment, percent } from "./words.ts"
 interface Said {
   readonly tone: "good" | "bad" | "warn" | "live" | "plain";
   readonly icon: "good" | "bad" | "hold" | "live" | "plain";
-  readonly headline: ComponentChildren;
+  readonly headline: string;
+  /** When, in a smaller line. */
+  readonly when?: string;
   readonly quote?: string;
   readonly advice: readonly string[];
   /** The first is what one would press. */
@@ -31,6 +33,7 @@ export function Verdict({ rollout, progress, onOrder }: { readonly rollout: Roll
           <Icon name={said.icon} />
           <span>{said.headline}</span>
         </h2>
+        {said.when === undefined ? null : <p class="when">{said.when}</p>}
         {said.quote === undefined ? null : <blockquote>{said.quote}</blockquote>}
         {said.advice.length === 0 ? null : (
           <ul class="advice">
@@ -83,7 +86,7 @@ function sayOf(rollout: RolloutView, progress: RolloutProgressView | undefined):
   const index = rollout.stages.findLastIndex((stage) => stage.openedAt !== null);
   const stage = rollout.stages[index];
   const where = stage === undefined ? "before its first stage" : `in stage ${stage.name} (${index + 1} of ${rollout.stages.length})`;
-  const ended = rollout.endedAt === null ? "" : `, ${ago(rollout.endedAt, now)} (${exactMoment(rollout.endedAt)})`;
+  const when = rollout.endedAt === null ? {} : { when: `${ago(rollout.endedAt, now)}, ${exactMoment(rollout.endedAt)}` };
   const next = rollout.stages[index + 1];
   switch (rollout.status) {
     case "halted": {
@@ -94,7 +97,8 @@ function sayOf(rollout: RolloutView, progress: RolloutProgressView | undefined):
       return {
         tone: "bad",
         icon: "bad",
-        headline: `Halted ${person ? "by a person" : `by gate ${by ?? "unknown"}`} ${where}${ended}`,
+        headline: `Halted ${person ? "by a person" : `by gate ${by ?? "unknown"}`} ${where}`,
+        ...when,
         ...(rollout.haltedBy === null ? {} : { quote: rollout.haltedBy.reason }),
         advice: [
           "No further device gets it: offers have stopped, and those that could be were taken back.",
@@ -138,8 +142,8 @@ function sayOf(rollout: RolloutView, progress: RolloutProgressView | undefined):
         ],
       };
     case "complete":
-      return { tone: "good", icon: "good", headline: `Complete${ended}: the release reached ${count(rollout.exposed)} of ${count(rollout.population)} devices`, advice: [], orders: [] };
+      return { tone: "good", icon: "good", headline: `Complete: the release reached ${count(rollout.exposed)} of ${count(rollout.population)} devices`, ...when, advice: [], orders: [] };
     default:
-      return { tone: "plain", icon: "plain", headline: `${rollout.status === "aborted" ? "Ended for good" : rollout.status}${ended}`, ...(rollout.haltedBy === null ? {} : { quote: `It had been halted by ${rollout.haltedBy.gate}: ${rollout.haltedBy.reason}` }), advice: [], orders: [] };
+      return { tone: "plain", icon: "plain", headline: rollout.status === "aborted" ? "Ended for good" : rollout.status, ...when, ...(rollout.haltedBy === null ? {} : { quote: `It had been halted by ${rollout.haltedBy.gate}: ${rollout.haltedBy.reason}` }), advice: [], orders: [] };
   }
 }

@@ -8,8 +8,12 @@ export function count(value: number): string {
   return value.toLocaleString("en");
 }
 
+export function plural(value: number, one: string, many: string): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}
+
 export function devices(value: number): string {
-  return `${count(value)} device${value === 1 ? "" : "s"}`;
+  return plural(value, "device", "devices");
 }
 
 /** Three significant digits, no exponent for everyday sizes. */
@@ -137,17 +141,20 @@ export function toneOf(word: string): Tone {
 }
 
 /** A gate's own margin in the unit of what it measures. */
-function marginWords({ metric, evidence }: GateView): string {
+function marginWords({ evidence }: GateView): string {
   if (evidence === undefined) {
     return "";
   }
-  if (metric === "boot-confirmation") {
-    return `a failure share of ${percent(evidence.margin)}`;
+  switch (evidence.kind) {
+    case "share":
+      return `a failure share of ${percent(evidence.margin)}`;
+    case "ratio":
+      return `${short(evidence.margin)} times the controls' rate`;
+    case "bound":
+      return `${short(evidence.margin)} beyond its bound`;
+    case "difference":
+      return `a worsening of ${short(evidence.margin)}`;
   }
-  if (metric === "crash-rate" || metric === "silence") {
-    return `${short(evidence.margin)} times the controls' rate`;
-  }
-  return `a worsening of ${short(evidence.margin)}`;
 }
 
 /** What would change a gate's verdict, in sentences. */
@@ -168,20 +175,24 @@ export function changeWords(gate: GateView): readonly string[] {
   }
 }
 
+/** What the estimate of an arm is: a share of devices, a rate per device-day, or a mean in the metric's own unit. A fixed bound is on a share. */
+export type EstimateKind = "share" | "rate" | "mean";
+
+export function estimateKind({ evidence }: Pick<GateView, "evidence">): EstimateKind {
+  return evidence === undefined || evidence.kind === "share" ? "share" : evidence.kind === "ratio" ? "rate" : "mean";
+}
+
 /** An arm's estimate in its unit. */
-export function estimateWords(metric: string, value: number | null, weighed = true): string {
+export function estimateWords(kind: EstimateKind, value: number | null): string {
   if (value === null) {
     return "–";
   }
-  if (metric === "boot-confirmation" || !weighed) {
-    return percent(value);
-  }
-  return metric === "crash-rate" || metric === "silence" ? `${short(value)} / device-day` : short(value);
+  return kind === "share" ? percent(value) : kind === "rate" ? `${short(value)} / device-day` : short(value);
 }
 
 /** What a gate's curves show. */
-export function curveTitle(metric: string, weighed: boolean): string {
-  if (!weighed) {
+export function curveTitle({ metric, evidence }: Pick<GateView, "metric" | "evidence">): string {
+  if (evidence === undefined) {
     return "Share of devices that did well";
   }
   switch (metric) {
@@ -192,6 +203,6 @@ export function curveTitle(metric: string, weighed: boolean): string {
     case "silence":
       return "Devices fallen silent, per device-day";
     default:
-      return metric.replace(/^metric:/, "");
+      return evidence.kind === "share" ? `Share of devices that failed ${metric}` : metric.replace(/^metric:/, "");
   }
 }

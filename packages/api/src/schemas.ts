@@ -238,6 +238,7 @@ const gate = z.object({
   reason: z.string(),
   evidence: z
     .object({
+      kind: z.enum(["share", "ratio", "difference", "bound"]).describe("what effect and margin are"),
       lnEHalt: z.number(),
       haltAt: z.number(),
       lnEPass: z.number(),

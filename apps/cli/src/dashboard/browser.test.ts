@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dashboard in a real browser: one browser, one orchestrator, devices that say what the test wants.
+import { findBrowser, openBrowser } from "@coalmine/dashboard/browser";
 import { readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { findBrowser, openBrowser } from "../testing/browser.ts";
 import { DashboardSite } from "../testing/dashboard-site.ts";
 
 const executable = findBrowser();
@@ -184,6 +187,32 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
     await dialog.getByRole("button", { name: "Start", exact: true }).click();
     await page.getByRole("heading", { name: /Running/ }).waitFor();
     expect((await audit("rollout-started")).records[0]).toMatchObject({ by: "grace", reason: "weekly" });
+  });
+
+  test("the demo runs live on the page whose address it prints", async () => {
+    const demo = spawn(process.execPath, [fileURLToPath(new URL("../../bin/coalmine.js", import.meta.url)), "demo", "--devices", "50"], { stdio: ["ignore", "ignore", "pipe"] });
+    try {
+      const url = await new Promise<string>((resolve, reject) => {
+        let said = "";
+        demo.stderr.setEncoding("utf8").on("data", (text: string) => {
+          said += text;
+          const found = /dashboard (http:\S+)\//.exec(said)?.[1];
+          if (found !== undefined) {
+            resolve(found);
+          }
+        });
+        demo.once("close", () => reject(new Error(`the demo ended: ${said}`)));
+      });
+      const page = await tab("", { url });
+      await page.getByRole("heading", { name: "Running now" }).waitFor({ timeout: 110_000 });
+      await page.getByRole("link", { name: /1\.1\.0.*devices exposed/ }).click();
+      const exposed = page.locator(".verdict-numbers dd").first();
+      const before = await exposed.textContent();
+      await expect.poll(() => exposed.textContent(), { timeout: 110_000 }).not.toBe(before);
+    } finally {
+      demo.kill("SIGTERM");
+      await once(demo, "close");
+    }
   });
 
   test("with a token the page asks for it once, and its orders carry the session's secret", async () => {

@@ -60,7 +60,7 @@ async function nameOf(folder: string): Promise<string> {
   const hash = createHash("sha256");
   for (const source of sources) {
     for (const file of await filesOf(join(folder, source))) {
-      if (!/\.test\.tsx?$/.test(file)) {
+      if (!/\.test\.tsx?$|[\\/]testing[\\/]/.test(file)) {
         hash.update(`${relative(folder, file).split(sep).join("/")}\n`).update(await readFile(file));
       }
     }

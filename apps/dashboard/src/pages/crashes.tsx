@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { useLive } from "../live.ts";
 import { Card, Empty, Facts, Icon, Wait } from "../parts.tsx";
 import { link } from "../router.ts";
-import { ago, count, exactMoment, percent } from "../words.ts";
+import { ago, count, exactMoment, percent, plural } from "../words.ts";
 
 type Issue = CrashListView["issues"][number];
 
@@ -24,7 +24,7 @@ export function CrashesPage({ query, fleet }: { readonly query: URLSearchParams;
     <>
       <h1>Crashes</h1>
       <p class="soft">
-        {count(totals.crashes)} crashes in {count(totals.issues)} issues, {count(totals.dumps)} dumps{totals.open === 0 ? "" : `, ${count(totals.open)} still arriving`}
+        {plural(totals.crashes, "crash", "crashes")} in {plural(totals.issues, "issue", "issues")}, {plural(totals.dumps, "dump", "dumps")}{totals.open === 0 ? "" : `, ${count(totals.open)} still arriving`}
         {totals.refused === 0 ? "" : `, ${count(totals.refused)} refused`}
       </p>
       {release === null ? null : (
@@ -92,7 +92,7 @@ export function IssueFacts({ issue, now }: { readonly issue: Issue; readonly now
         ],
         ["first seen", <span key="first" title={exactMoment(issue.firstSeen)}>{ago(issue.firstSeen, now)}</span>],
         ["last seen", <span key="last" title={exactMoment(issue.lastSeen)}>{ago(issue.lastSeen, now)}</span>],
-        ...issue.arms.slice(0, 3).map(
+        ...telling(issue.arms).map(
           (arm) =>
             [
               `in ${arm.rollout}`,
@@ -104,6 +104,12 @@ export function IssueFacts({ issue, now }: { readonly issue: Issue; readonly now
       ]}
     />
   );
+}
+
+/** Of rollouts whose release had it; where none had, of those whose controls did. */
+function telling(arms: Issue["arms"]): Issue["arms"] {
+  const exposed = arms.filter((arm) => arm.exposed.devices > 0);
+  return (exposed.length > 0 ? exposed : arms).slice(-3);
 }
 
 function share(arm: { readonly devices: number; readonly of: number }): string {

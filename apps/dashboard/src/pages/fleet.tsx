@@ -13,11 +13,8 @@ const filterNames = ["text", "tag", "attribute", "hardware", "connectivity", "re
 
 export function FleetPage({ fleet, query }: { readonly fleet: Live<FleetView>; readonly query: URLSearchParams }): JSX.Element {
   const { data, problem, again } = fleet;
-  if (data === undefined) {
-    return <Wait problem={problem} again={again} />;
-  }
   const filter: Filter = Object.fromEntries(filterNames.flatMap((name) => (query.get(name) === null ? [] : [[name, query.get(name) as string]])));
-  if (data.devices === 0) {
+  if (data?.devices === 0) {
     return (
       <>
         <h1>Fleet</h1>
@@ -30,10 +27,26 @@ export function FleetPage({ fleet, query }: { readonly fleet: Live<FleetView>; r
       </>
     );
   }
-  const running = data.rollouts.filter((rollout) => rollout.status === "running");
+  // The list does not wait for the counts: both are asked for at once.
   return (
     <>
       <h1>Fleet</h1>
+      {data === undefined ? (
+        <div class="counts-to-come">
+          <Wait problem={problem} again={again} />
+        </div>
+      ) : (
+        <Counts data={data} />
+      )}
+      <DeviceList filter={filter} tags={data?.tags.map(({ name }) => name) ?? []} />
+    </>
+  );
+}
+
+function Counts({ data }: { readonly data: FleetView }): JSX.Element {
+  const running = data.rollouts.filter((rollout) => rollout.status === "running");
+  return (
+    <>
       <ul class="tiles" aria-label="Counts">
         <Tile title="devices" value={data.devices} filter={{}} />
         <Tile title="silent" value={data.silent} of={data.devices} filter={{ silent: "true" }} alert="warn" hint="not heard for three check-ins" />
@@ -76,7 +89,6 @@ export function FleetPage({ fleet, query }: { readonly fleet: Live<FleetView>; r
           )}
         </Card>
       </div>
-      <DeviceList filter={filter} tags={data.tags.map(({ name }) => name)} />
     </>
   );
 }

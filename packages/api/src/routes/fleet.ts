@@ -7,21 +7,24 @@ import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { iso, presentRollout } from "../present.ts";
 import { fleet, fleetPage, fleetQuery, markdownText } from "../schemas.ts";
 
-/** Counting is one pass over the fleet: however many look, it is done once in this time. */
+/** Counting is one pass over the fleet: however many look, it is done once in this time. The page asks a second after an event, and must not see what was before it. */
 const countEveryMs = 500;
+const countEveryMaxMs = 900;
+const countShare = 10;
 
 export function fleetRoutes(app: ZodApp, { host, clock }: ApiContext): void {
   const { state } = host.conductor;
   const roster = new Roster(state);
-  let counted: { readonly at: number; readonly answer: z.output<typeof fleet> } | undefined;
+  let counted: { readonly until: number; readonly answer: z.output<typeof fleet> } | undefined;
 
   app.get("/fleet", { schema: { tags: ["fleet"], summary: "Counts of the fleet: releases, hardware, connectivity, who is silent", ...answers(fleet) } }, async () => {
     const at = performance.now();
-    if (counted === undefined || at - counted.at > countEveryMs) {
+    if (counted === undefined || at > counted.until) {
       const now = clock.now();
       const counts = fleetCounts(state, now);
       const rollouts = [...state.rollouts.values()].filter(isActive).map(presentRollout);
-      counted = { at, answer: { now: iso(now), ...counts, rollouts } as typeof fleet._output };
+      const took = performance.now() - at;
+      counted = { until: at + Math.min(countEveryMaxMs, Math.max(countEveryMs, countShare * took)), answer: { now: iso(now), ...counts, rollouts } as typeof fleet._output };
     }
     return counted.answer;
   });

@@ -6,9 +6,14 @@ import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { iso, presentPower } from "../present.ts";
 import { name, power as powerShape, rolloutProgress as progressShape, rolloutSeries } from "../schemas.ts";
 
+/** An accelerated clock passes hours in a second; on a real one most looks find nothing due. */
+const noteEveryMs = 250;
+
 export function progressRoutes(app: ZodApp, { host, log, clock }: ApiContext): void {
   const { conductor } = host;
-  const history = new EvidenceHistory(conductor, log);
+  const history = new EvidenceHistory(conductor, log, clock.now());
+  const noting = setInterval(() => history.note(clock.now()), noteEveryMs).unref();
+  app.addHook("onClose", async () => clearInterval(noting));
 
   app.get(
     "/rollouts/:id/progress",
@@ -85,7 +90,7 @@ function columns(samples: readonly EvidenceSample[]) {
 }
 
 /** The 95 % interval of one arm's own rate at its moment; none for the mean of a metric. */
-function boundsOf({ metric, evidence }: Reading, arm: Arm | null): { readonly lower: number; readonly upper: number } | null {
+function boundsOf({ evidence }: Reading, arm: Arm | null): { readonly lower: number; readonly upper: number } | null {
   if (arm === null) {
     return null;
   }
@@ -93,10 +98,10 @@ function boundsOf({ metric, evidence }: Reading, arm: Arm | null): { readonly lo
     // A fixed bound is on the share that did well; its events are those that did not.
     return arm.devices === 0 ? null : shareBounds(arm.devices - arm.events, arm.devices);
   }
-  if (metric === "boot-confirmation") {
+  if (evidence.kind === "share") {
     return arm.devices === 0 ? null : shareBounds(arm.events, arm.devices);
   }
-  if ((metric !== "crash-rate" && metric !== "silence") || arm.exposure_h <= 0) {
+  if (evidence.kind !== "ratio" || arm.exposure_h <= 0) {
     return null;
   }
   const days = arm.exposure_h / 24;
