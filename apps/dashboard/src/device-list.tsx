@@ -44,7 +44,7 @@ export function DeviceList({ filter, tags }: { readonly filter: Filter; readonly
   const skip = Math.max(0, Math.floor((Math.floor(top / rowHeight) - margin) / stride) * stride);
   const limit = Math.ceil(height / rowHeight) + 2 * margin + stride;
   const url = useMemo(() => `/fleet/rows?${new URLSearchParams({ ...filter, skip: String(skip), limit: String(limit) }).toString()}`, [asked, skip, limit]);
-  const { data, problem, again } = useLive<FleetPageView>(url);
+  const { data, problem, again } = useLive<FleetPageView>(url, 10_000, 2_000);
   // While the next window is asked for, the last one stays.
   const shown = useRef<{ readonly asked: string; readonly page: FleetPageView } | undefined>(undefined);
   if (data !== undefined) {

@@ -91,10 +91,11 @@ export interface Live<T> {
 }
 
 /**
- * What the API says at `url`, asked again when something changed and every `every` milliseconds. One request at a time;
- * none while nobody sees the page. What was there stays while a request is under way or fails.
+ * What the API says at `url`, asked again when something changed, but not before `pace` milliseconds, and every `every`
+ * milliseconds in any case. One request at a time; none while nobody sees the page. What was there stays while a request
+ * is under way or fails.
  */
-export function useLive<T>(url: string | null, every = 10_000): Live<T> {
+export function useLive<T>(url: string | null, every = 10_000, pace = 0): Live<T> {
   const [state, setState] = useState<{ readonly url: string | null; readonly data: T | undefined; readonly etag: string | null; readonly problem: Problem | undefined }>({ url, data: undefined, etag: null, problem: undefined });
   const run = useRef<() => void>(() => undefined);
   useEffect(() => {
@@ -104,12 +105,15 @@ export function useLive<T>(url: string | null, every = 10_000): Live<T> {
     let over = false;
     let busy = false;
     let asked = false;
+    let last = 0;
+    let later: number | undefined;
     const ask = async (): Promise<void> => {
       if (busy) {
         asked = true;
         return;
       }
       busy = true;
+      last = performance.now();
       try {
         const { data, etag } = await get<T>(url);
         if (!over) {
@@ -129,7 +133,17 @@ export function useLive<T>(url: string | null, every = 10_000): Live<T> {
     };
     run.current = () => void ask();
     void ask();
-    const unlisten = feed.listen(() => void ask());
+    const unlisten = feed.listen(() => {
+      const wait = last + pace - performance.now();
+      if (wait <= 0) {
+        void ask();
+      } else {
+        later ??= window.setTimeout(() => {
+          later = undefined;
+          void ask();
+        }, wait);
+      }
+    });
     const timer = setInterval(() => {
       if (!document.hidden) {
         void ask();
@@ -145,9 +159,10 @@ export function useLive<T>(url: string | null, every = 10_000): Live<T> {
       over = true;
       unlisten();
       clearInterval(timer);
+      clearTimeout(later);
       document.removeEventListener("visibilitychange", onVisible);
     };
-  }, [url, every]);
+  }, [url, every, pace]);
   const again = useCallback(() => run.current(), []);
   const current = state.url === url;
   return { data: current ? state.data : undefined, etag: current ? state.etag : null, problem: current ? state.problem : undefined, again };

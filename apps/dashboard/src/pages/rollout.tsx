@@ -17,7 +17,7 @@ import { count, duration, exactMoment, moment, percent } from "../words.ts";
 export function RolloutPage({ id }: { readonly id: string }): JSX.Element {
   const url = `/rollouts/${encodeURIComponent(id)}`;
   const { data: rollout, etag, problem, again } = useLive<RolloutView>(url, 5_000);
-  const { data: progress } = useLive<RolloutProgressView>(`${url}/progress`, 5_000);
+  const { data: progress } = useLive<RolloutProgressView>(`${url}/progress`, 5_000, 2_000);
   const [order, setOrder] = useState<Order>();
   const [given, setGiven] = useState<Order>();
   if (rollout === undefined) {
@@ -82,7 +82,7 @@ function marksOf(rollout: RolloutView): Mark[] {
 }
 
 function Gates({ rollout, url }: { readonly rollout: RolloutView; readonly url: string }): JSX.Element {
-  const { data: series, problem, again } = useLive<RolloutSeriesView>(`${url}/series`, 10_000);
+  const { data: series, problem, again } = useLive<RolloutSeriesView>(`${url}/series`, 10_000, 5_000);
   if (rollout.gates.length === 0) {
     return (
       <Card title="Gates">
