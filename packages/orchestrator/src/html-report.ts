@@ -7,7 +7,7 @@ import { effectChart, type EffectRow, escapeHtml, evidenceChart, exposureChart, 
 import { reportStyle } from "./html-style.ts";
 import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
 import { doorCells, doorTitles } from "./report-doors.ts";
-import type { RolloutReport } from "./report.ts";
+import { crashWords, type RolloutReport } from "./report.ts";
 import { crashFreeCells } from "./report-markdown.ts";
 
 export interface HtmlReportInput {
@@ -81,7 +81,7 @@ function verdict(report: RolloutReport): string {
   }
   const [crash] = report.crashes;
   if (crash !== undefined) {
-    sentences.push(`<p>First crash signature of the release: <code>${escapeHtml(crash.signature)}</code>, ${crash.count} times on ${crash.devices.length} device${crash.devices.length === 1 ? "" : "s"}.</p>`);
+    sentences.push(`<p>First crash signature of the release: <code>${escapeHtml(crashWords(crash))}</code>, ${crash.count} times on ${crash.devices.length} device${crash.devices.length === 1 ? "" : "s"}.</p>`);
   }
   return section("Verdict", sentences.join(""), `verdict ${outcomeTone(rollout.outcome)}`);
 }
@@ -218,7 +218,7 @@ function crashes(report: RolloutReport): string {
   }
   const groups = table(
     ["signature", "build", "crashes", "devices", "first seen"],
-    report.crashes.map((group) => [group.signature, group.buildId.slice(0, 12), String(group.count), names(group.devices), `${group.first.device}, ${moment(group.first.at)}, ${group.first.uptime_s} s after boot`]),
+    report.crashes.map((group) => [crashWords(group), group.buildId.slice(0, 12), String(group.count), names(group.devices), `${group.first.device}, ${moment(group.first.at)}, ${group.first.uptime_s} s after boot`]),
     [2],
   );
   const logs = report.logs.length === 0 ? "" : `<h3>Logs and coredumps</h3>${table(["build", "stream", "pieces", "bytes", "devices"], report.logs.map((group) => [group.buildId.slice(0, 12), group.stream, String(group.chunks), group.bytes.toLocaleString("en"), names(group.devices)]), [2, 3])}`;

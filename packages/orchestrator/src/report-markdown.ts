@@ -3,7 +3,7 @@ import type { GateReading } from "@coalmine/core";
 import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
 import { doorCells, doorTitles } from "./report-doors.ts";
 import { escape, list, table } from "./markdown.ts";
-import type { RolloutReport } from "./report.ts";
+import { crashWords, type RolloutReport } from "./report.ts";
 
 const rowsMax = 200;
 
@@ -45,7 +45,7 @@ export function reportMarkdown(report: RolloutReport): string {
       ? ["None reported."]
       : table(
           ["signature", "build", "crashes", "devices", "first seen"],
-          report.crashes.map((group) => [group.signature, group.buildId, String(group.count), names(group.devices), `${group.first.device} at ${group.first.at}, ${group.first.uptime_s} s after boot`]),
+          report.crashes.map((group) => [crashWords(group), group.buildId, String(group.count), names(group.devices), `${group.first.device} at ${group.first.at}, ${group.first.uptime_s} s after boot`]),
         )),
   );
   if (report.logs.length > 0) {

@@ -43,6 +43,13 @@ export interface CrashGroup {
   readonly count: number;
   readonly devices: readonly string[];
   readonly first: { readonly device: string; readonly at: string; readonly uptime_s: number };
+  /** The issue it belongs to, with the names of functions where symbols are known; absent where nobody keeps issues. */
+  readonly issue?: { readonly id: string; readonly signature: string; readonly dumps: number };
+}
+
+/** Where a group of crashes happened, in words: by functions where they are known. */
+export function crashWords({ signature, issue }: CrashGroup): string {
+  return issue === undefined ? signature : `${issue.signature} (issue ${issue.id}${issue.dumps === 0 ? "" : `, ${issue.dumps} dump${issue.dumps === 1 ? "" : "s"}`})`;
 }
 
 export interface LogGroup {

@@ -49,6 +49,6 @@ test("a check that passes is one line", async () => {
   expect(outcomeText(outcome, "passes")).toMatch(/^ok {4} planted +\d+\.\d s {2}passes\n$/);
 });
 
-test("npm run check has types, lint, boundaries, unused code and the lock file", () => {
-  expect(checksOf(root).map(({ name }) => name).toSorted()).toEqual(["architecture", "lint", "lockfile", "types", "unused"]);
+test("npm run check has types, the page, lint, boundaries, unused code and the lock file", () => {
+  expect(checksOf(root).map(({ name }) => name).toSorted()).toEqual(["architecture", "lint", "lockfile", "page", "types", "unused"]);
 });

@@ -6,6 +6,7 @@ import {
   type DeviceRecord,
   evidenceSeries,
   gatesNow,
+  linkIssues,
   measuredRates,
   type Membership,
   parsePlan,
@@ -33,7 +34,7 @@ const orders = {
 } as const;
 
 export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
-  const { host, log, clock } = context;
+  const { host, log, clock, crashes } = context;
   const { conductor } = host;
   const find = (id: string) => conductor.rollout(rolloutId(id));
   const whole = (id: string) => {
@@ -107,7 +108,8 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
     },
     async ({ params, query, headers }, reply) => {
       const one = find(params.id);
-      const made = await rolloutReport(conductor, log, one.id, clock.now());
+      const told = await rolloutReport(conductor, log, one.id, clock.now());
+      const made = crashes === undefined ? told : linkIssues(told, crashes);
       if (query.format === "markdown" || (query.format === undefined && headers.accept?.includes("text/markdown") === true)) {
         reply.type("text/markdown; charset=utf-8").serializer((text: unknown) => String(text));
         return reply.send(reportMarkdown(made));
