@@ -18,6 +18,8 @@ const benches: Readonly<Record<string, Bench>> = {
   ingest: { about: "reports into the durable log against a bare broker", run: async (options) => (await import("./bench-ingest.ts")).run(options) },
   mqtt: { about: "connect rate and reports of live devices against bare sockets", run: async (options) => (await import("./bench-mqtt.ts")).run(options) },
   coap: { about: "one artifact to many CoAP peers against a bare server", run: async (options) => (await import("./bench-coap.ts")).run(options) },
+  artifact: { about: "an image verified and served in blocks, against hashing, checking and copying alone", run: async (options) => (await import("./bench-artifact.ts")).run(options) },
+  halt: { about: "from the order of a halt to its being durable and every device told, and no offer after it", run: async (options) => (await import("./bench-halt.ts")).run(options) },
   crashes: { about: "a thousand devices crash within a minute and send dumps of 64 KiB, with and without the index of crashes", run: async (options) => (await import("./bench-crashes.ts")).run(options) },
   memory: { about: "bytes of one live device against bare sockets and MQTT.js clients", run: async (options) => (await import("./bench-memory.ts")).run(options) },
   stats: {
