@@ -2,6 +2,7 @@
 // The file of `serve --ddi-config`: what the operator says where devices and defaults do not.
 import { type DeviceId, parseDuration } from "@coalmine/core";
 import { checkShape, readYaml } from "@coalmine/orchestrator";
+import { isAttributeValue } from "@coalmine/protocol";
 import { z } from "zod";
 import type { ConfigData } from "./identity.ts";
 
@@ -37,7 +38,7 @@ const shape = z.strictObject({
   tenant: z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z a-z 0-9 _ -").default("DEFAULT"),
   url: z.string().regex(/^https?:\/\/[^/\s]+(\/[^\s]*[^/\s])?$/, "must be http://HOST or https://HOST, without a slash at its end").optional(),
   gatewayTokens: z.array(z.string().regex(/^[0-9a-f]{64}$/, "must be the SHA-256 of a token in 64 lower-case hex digits")).max(64).default([]),
-  devices: z.record(z.string().regex(/^[A-Za-z0-9_*-]{1,64}$/, "must be a controller id, with * for any characters"), z.record(z.string().max(32), z.union([z.string().max(64), z.number()]).transform(String))).default({}),
+  devices: z.record(z.string().regex(/^[A-Za-z0-9_*-]{1,64}$/, "must be a controller id, with * for any characters"), z.record(z.string().max(32), z.union([z.string(), z.number()]).transform(String).refine(isAttributeValue, "must be at most 64 printable ASCII characters"))).default({}),
 });
 
 /** Reads the file. Throws `yaml/...` or `ddi/config` naming the field. */

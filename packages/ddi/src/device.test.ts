@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { instant, type Instant } from "@coalmine/core";
 import { imageEvidenceName, unsaidHash } from "@coalmine/orchestrator";
-import type { Command, Offer, ReportBody } from "@coalmine/protocol";
+import { type Command, decodeReport, encodeReport, type Offer, type ReportBody } from "@coalmine/protocol";
 import { expect, test } from "vitest";
 import { type DdiDevice, type DdiInput, newDdiDevice, restoredDevice, shownAction, step } from "./device.ts";
 
@@ -198,6 +198,14 @@ test("an offer that is sent again after a restart goes on where the host saw it 
 
 test("a swap-back, which DDI has no order for, is answered at once", () => {
   expect(new Trial().command({ kind: "swap-back", offer: 9, imageHash: target })).toMatchObject([{ kind: "result", attempt: { offer: 9, outcome: "failed", ran: false } }]);
+});
+
+test("whatever a device calls itself, the report can carry it", () => {
+  for (const odd of ["", " ", "v 1", "~1", "é", "x".repeat(64), "1.2\u0000", "-1", "1.2.3+4"]) {
+    const trial = new Trial();
+    const [hello] = trial.config({ version: odd, board: odd, revision: odd, partitionMap: odd, mode: odd, slotSize: odd, imageHash: odd, storageSchema: odd, [imageEvidenceName]: odd });
+    expect(decodeReport(encodeReport({ boot: 1, sequence: 0, uptime_s: 0, body: hello as ReportBody })).kind).toBe("ok");
+  }
 });
 
 test("a device never puts more into configData than a report carries", () => {

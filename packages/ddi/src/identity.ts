@@ -43,7 +43,7 @@ export interface Identity {
 }
 
 const hash = /^[0-9a-fA-F]{64}$/;
-const label = /^[!-~]{1,32}$/;
+const label = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,31}$/;
 
 /**
  * @param facts what the operator says of the device; what the device says itself goes first

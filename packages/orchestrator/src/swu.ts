@@ -8,7 +8,7 @@ const descriptionBytesMax = 262_144;
 /** Hexadecimal fields of eight digits behind the magic: the 7th is the file's size, the 12th that of its name. */
 const field = (header: string, number: number): number => Number.parseInt(header.slice(6 + 8 * (number - 1), 6 + 8 * number), 16);
 
-const versionLine = /(?:^|[\s{,;"])version"?\s*[=:]\s*"([!-~]{1,32})"/;
+const versionLine = /(?:^|[\s{,;"])version"?\s*[=:]\s*"([A-Za-z0-9][A-Za-z0-9._+-]{0,31})"/;
 
 /** The version that an archive's sw-description names. Throws `artifact/malformed` naming `where`. */
 export function swuVersion(bytes: Uint8Array, where: string): string {
@@ -30,5 +30,5 @@ export function swuVersion(bytes: Uint8Array, where: string): string {
     refuse(`its sw-description of ${size} bytes is ${size > descriptionBytesMax ? "too large" : "cut off"}`);
   }
   const version = versionLine.exec(text(begin, begin + size))?.[1];
-  return version ?? refuse('its sw-description names no version (version = "1.2.3";) of 1 to 32 characters');
+  return version ?? refuse('its sw-description names no version (version = "1.2.3";) of 1 to 32 letters, digits, . _ + -');
 }

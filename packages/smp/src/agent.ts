@@ -377,7 +377,7 @@ function otherImage(images: readonly ImageState[]): ImageState | undefined {
 
 /** Zephyr writes a build number behind a dot; releases, behind a plus. */
 export function plainVersion(version: string): string {
-  const plain = version.replace(/^(\d+\.\d+\.\d+)\.(\d+)$/, "$1+$2").replaceAll(/[^!-~]+/g, "").slice(0, 32);
+  const plain = version.replace(/^(\d+\.\d+\.\d+)\.(\d+)$/, "$1+$2").replaceAll(/^[^A-Za-z0-9]+|[^A-Za-z0-9._+-]+/g, "").slice(0, 32);
   return plain === "" ? unsaidVersion : plain;
 }
 

@@ -22,7 +22,8 @@ export interface SmpBoards {
 }
 
 const boardsMax = 1_000;
-const text = z.string().min(1).max(limits.hardware);
+const printable = z.string().refine(isAttributeValue, "must be at most 64 printable ASCII characters");
+const text = printable.min(1);
 
 const shape = z.strictObject({
   poll: z.string().default("30s"),
@@ -32,7 +33,7 @@ const shape = z.strictObject({
         id: z.string(),
         smp: z.string().max(300),
         board: text,
-        revision: z.string().max(limits.hardware).default(""),
+        revision: printable.default(""),
         partitionMap: text,
         mode: z.enum(["swap-move", "swap-offset", "swap-scratch", "overwrite", "direct-xip"]),
         slotSize: z.int().min(1).max(limits.uint32),
