@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A release and its preflight for people.
 import type { Variant } from "@coalmine/core";
-import { rangesText, schemaText } from "@coalmine/orchestrator";
+import { type MatrixResult, rangesText, schemaText } from "@coalmine/orchestrator";
 import { facts, table } from "./output/table.ts";
 
 export interface Release {
@@ -13,6 +13,7 @@ export interface Release {
   readonly migration: boolean;
   readonly from: readonly { readonly min?: string; readonly max?: string }[];
   readonly hop: string | null;
+  readonly matrix: (MatrixResult & { readonly by: string }) | null;
   readonly barred: string | null;
   readonly archived: { readonly at: string; readonly files: number; readonly bytes: number } | null;
   readonly neededBy: readonly string[];
@@ -47,12 +48,20 @@ export function releaseText(one: Release): string {
     ["archived", one.archived === null ? "no" : `${one.archived.at}, ${one.archived.files} files of ${one.archived.bytes} bytes`],
     ...(one.archived === null ? [["may be archived", one.neededBy.length === 0 ? "yes" : one.neededBy.join("; ")] as const] : []),
     ["storage schema", one.storage === null ? "not declared" : `reads ${schemaText(one.storage)}, writes ${one.storage.writes}`],
-    ...(one.migration ? [["migration", { text: "yes", tone: "warn" }] as const] : []),
+    ...(one.migration ? [["migration", { text: "yes", tone: "warn" }] as const, ["matrix", matrixLine(one.matrix)] as const] : []),
     ...(one.from.length === 0 ? [] : [["installs over", `${rangesText(one.from)}${one.hop === null ? "" : `; others go through ${one.hop}`}`] as const]),
     ...(one.notes === "" ? [] : [["notes", one.notes] as const]),
   ]);
   const rows = one.artifacts.map(({ variant, size, imageHash, digest }) => [`${variant.board}/${variant.revision}/${variant.partitionMap}`, size, imageHash.slice(0, 16), digest.slice(0, 16)]);
   return `${head}\n\n${table([{ title: "VARIANT" }, { title: "BYTES", align: "right" }, { title: "IMAGE" }, { title: "FILE" }], rows)}`;
+}
+
+function matrixLine(matrix: Release["matrix"]): { readonly text: string; readonly tone: "good" | "bad" | "warn" } {
+  if (matrix === null) {
+    return { text: "none: it stays in its canary stage", tone: "warn" };
+  }
+  const tested = `${matrix.cells - matrix.failed} of ${matrix.cells} cells, ${matrix.boards} boards, from ${matrix.from.join(", ")}, by ${matrix.by}`;
+  return matrix.ok ? { text: `green: ${tested}`, tone: "good" } : { text: `red: ${tested}; ${matrix.failures[0] ?? ""}`, tone: "bad" };
 }
 
 /** What preflight found, in as many lines as there is something to say. */

@@ -60,6 +60,23 @@ describe("cohorts and releases", () => {
     expect(garbage.body.error).toMatchObject({ code: "artifact/malformed", message: expect.stringMatching(/magic.*byte 0/) as string });
   });
 
+  test("a release keeps the newest result of its migration matrix, and a stored file comes back as it was", async () => {
+    const site = await new Site().fleet(2);
+    const made = await site.release("1.1.0");
+    const [artifact] = made.body["artifacts"] as { digest: string; imageHash: string }[];
+    const matrix = { ok: false, from: ["1.0.0"], images: [artifact?.imageHash], cells: 15, failed: 1, boards: 160, cuts: 120, seed: 7, failures: ["revA from 1.0.0, cut, upgrade: identity lost"] };
+    const red = await site.call("POST", "/releases/1.1.0/matrix", { body: { matrix, ...order() } });
+    expect([red.status, red.body["matrix"]]).toEqual([201, { ...matrix, by: "ada" }]);
+    const green = { ...matrix, ok: true, failed: 0, failures: [] };
+    expect((await site.call("POST", "/releases/1.1.0/matrix", { body: { matrix: green, ...order() } })).status).toBe(201);
+    expect((await site.call("GET", "/releases/1.1.0")).body["matrix"]).toEqual({ ...green, by: "ada" });
+    const foreign = { ...green, images: ["0".repeat(64)] };
+    expect((await site.call("POST", "/releases/1.1.0/matrix", { body: { matrix: foreign, ...order() } })).body.error).toMatchObject({ code: "release/matrix" });
+    const file = await site.call("GET", `/artifacts/${artifact?.digest}`);
+    expect([file.status, file.headers["content-type"], Number(file.headers["content-length"])]).toEqual([200, "application/octet-stream", signedImage("1.1.0").length]);
+    expect((await site.call("GET", `/artifacts/${"0".repeat(64)}`)).status).toBe(404);
+  });
+
   test("preflight says which devices can install, which not and why", async () => {
     const site = await new Site().fleet(2);
     await site.hello("other", { revision: "revZ" });

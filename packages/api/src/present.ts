@@ -55,8 +55,8 @@ export function releaseOn(state: HostState, device: DeviceRecord): string | null
 
 /** A release, and what still needs it: one without any need may be archived. */
 export function presentRelease(state: HostState, release: ReleaseRecord) {
-  const { id, version, artifacts, notes, storage, migration, from, hop, symbols, barred, archived } = release;
-  return { id, version, artifacts, notes, storage, migration, from, hop, symbols: Object.entries(symbols).map(([buildId, { size }]) => ({ buildId, size })), barred, archived: archived === null ? null : { ...archived, at: iso(archived.at) }, neededBy: archived === null ? releaseNeeds(state, release) : [] };
+  const { id, version, artifacts, notes, storage, migration, from, hop, matrix, symbols, barred, archived } = release;
+  return { id, version, artifacts, notes, storage, migration, from, hop, matrix, symbols: Object.entries(symbols).map(([buildId, { size }]) => ({ buildId, size })), barred, archived: archived === null ? null : { ...archived, at: iso(archived.at) }, neededBy: archived === null ? releaseNeeds(state, release) : [] };
 }
 
 export function presentRollout(rollout: Rollout): RolloutSummary & { revision: number; startedAt: string; endedAt: string | null; seed: number } {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shapes of requests and answers. They check what comes in and describe the API at /openapi.json.
-import { declarationFields } from "@coalmine/orchestrator";
+import { declarationFields, matrixFields } from "@coalmine/orchestrator";
 import { z } from "zod";
 
 /** Who asks, and why: it goes into the audit log. */
@@ -72,6 +72,8 @@ export const releaseBody = z.strictObject({
   ...authority,
 });
 
+export const matrixBody = z.strictObject({ matrix: z.strictObject(matrixFields), ...authority });
+
 const plan = z
   .union([z.string().min(1).max(65_536), z.record(z.string(), z.unknown())])
   .describe("the plan: the text of a YAML file, or the same as JSON");
@@ -108,6 +110,7 @@ export const rollbackBody = rollbackPlanBody.extend({
 });
 
 export const orderBody = z.strictObject({ by: authority.by, reason: reasonGiven });
+export const promoteBody = orderBody.extend({ override: z.boolean().default(false).describe("although the release's migration is not shown to be good") });
 export const excuseBody = z.strictObject({ device: z.string().min(1).max(64), by: authority.by, reason: reasonGiven });
 
 export const memberQuery = z.strictObject({
@@ -179,6 +182,8 @@ export const cohort = z.object({ name: z.string(), selector });
 export const cohortList = z.object({ cohorts: z.array(cohort) });
 export const resolved = z.object({ name: z.string(), count: z.number(), devices: z.array(z.string()) });
 export const storedArtifact = z.object({ digest: z.string(), size: z.number() });
+export const artifactName = z.strictObject({ digest });
+export const artifactBytes = z.any().describe("the file's bytes");
 export const artifactList = z.object({ artifacts: z.array(storedArtifact.extend({ releases: z.array(z.string()) })) });
 
 const storageSchema = z.object({ minRead: z.number(), maxRead: z.number(), writes: z.number() });
@@ -192,6 +197,7 @@ export const release = z.object({
   migration: z.boolean(),
   from: z.array(z.object({ min: z.string().optional(), max: z.string().optional() })).describe("versions it may be installed over; empty means any"),
   hop: z.string().nullable(),
+  matrix: z.object({ ...matrixFields, by: z.string() }).nullable().describe("what its migration was tested with; null without"),
   symbols: z.array(z.object({ buildId: z.string(), size: z.number() })).describe("builds whose ELF is kept"),
   barred: z.string().nullable(),
   archived: z.object({ at: time, files: z.number(), bytes: z.number() }).nullable().describe("when its files went into the archive; it is not offered until it is restored"),

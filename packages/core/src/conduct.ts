@@ -126,11 +126,17 @@ export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: In
   }
 }
 
+export interface DecideOptions {
+  readonly tick: boolean;
+  /** Why the canary stage may not be left although its evidence is good; asked when nothing else is missing. */
+  readonly withheld?: (() => string | undefined) | undefined;
+}
+
 /**
  * Decides what follows at `now`: deadlines, verdict, stages, offers, in this order. Each decision is applied as it is
  * made; the caller records them before it acts on any. Cheap when nothing is due.
  */
-export function decide(rollout: Rollout, judge: Judge, now: Instant, options: { readonly tick: boolean }): Decision[] {
+export function decide(rollout: Rollout, judge: Judge, now: Instant, options: DecideOptions): Decision[] {
   const decisions: Decision[] = [];
   if (!isActive(rollout)) {
     return decisions;
@@ -150,7 +156,7 @@ export function decide(rollout: Rollout, judge: Judge, now: Instant, options: { 
   }
   if (index.dirty || options.tick) {
     index.dirty = false;
-    judgeStage(rollout, judge, now, record);
+    judgeStage(rollout, judge, now, record, options.withheld);
   }
   if (rollout.status === "running" || rollout.status === "held") {
     offer(rollout, now, record);
@@ -216,7 +222,7 @@ export function judgementOf(rollout: Rollout, judge: Judge, now: Instant): Judge
   });
 }
 
-function judgeStage(rollout: Rollout, judge: Judge, now: Instant, record: (decision: Decision) => void): void {
+function judgeStage(rollout: Rollout, judge: Judge, now: Instant, record: (decision: Decision) => void, withheld: DecideOptions["withheld"]): void {
   const stage = rollout.stages[rollout.stage] as StageState;
   const openedAt = listenedSince(rollout, stage.openedAt as Instant);
   const settledCount = settledOf(stage);
@@ -231,7 +237,12 @@ function judgeStage(rollout: Rollout, judge: Judge, now: Instant, record: (decis
   }
   const missing = openReasons(rollout, stage, judgement, settledCount, now);
   if (missing.length === 0) {
-    closeStage(rollout, judgement, record);
+    const why = rollout.stage === 0 && rollout.stages.length > 1 ? withheld?.() : undefined;
+    if (why === undefined) {
+      closeStage(rollout, judgement, record);
+    } else {
+      record({ type: "held", rollout: rollout.id, verdict: { kind: "inconclusive", missing: [why] }, authority: itself(why) });
+    }
   } else if (now - openedAt >= rollout.soakMax) {
     const verdict: Verdict = { kind: "inconclusive", missing };
     record({
@@ -345,7 +356,7 @@ export function command(rollout: Rollout, judge: Judge, order: RolloutCommand, n
       if (rollout.status === "halted" || rollout.stage < 0) {
         refuse();
       }
-      record({ type: "promoted", rollout: rollout.id, stage: rollout.stage, authority });
+      record({ type: "promoted", rollout: rollout.id, stage: rollout.stage, ...(order.despite === undefined ? {} : { despite: order.despite }), authority });
       if (rollout.stage + 1 < rollout.stages.length) {
         record({ type: "stage-opened", rollout: rollout.id, stage: rollout.stage + 1 });
       } else {

@@ -95,7 +95,8 @@ export type Decision =
   /** A control has fallen silent: evidence, but no change of state. */
   | { readonly type: "silent"; readonly rollout: RolloutId; readonly device: DeviceId }
   | { readonly type: "stage-closed"; readonly rollout: RolloutId; readonly stage: number; readonly verdict: Verdict; readonly gates: readonly GateReading[] }
-  | { readonly type: "promoted"; readonly rollout: RolloutId; readonly stage: number; readonly authority: Authority }
+  /** `despite`: what a person overrode. */
+  | { readonly type: "promoted"; readonly rollout: RolloutId; readonly stage: number; readonly despite?: string | undefined; readonly authority: Authority }
   | { readonly type: "held"; readonly rollout: RolloutId; readonly verdict: Verdict; readonly authority: Authority }
   | {
       readonly type: "halted";
@@ -113,7 +114,8 @@ export type Decision =
 
 /** What an operator may order of a running rollout. */
 export type RolloutCommand =
-  | { readonly kind: "promote" | "hold" | "halt" | "resume" | "abort"; readonly authority: Authority }
+  | { readonly kind: "hold" | "halt" | "resume" | "abort"; readonly authority: Authority }
+  | { readonly kind: "promote"; readonly despite?: string | undefined; readonly authority: Authority }
   | { readonly kind: "excuse"; readonly device: DeviceId; readonly authority: Authority };
 
 /** What a report says about a member, read by the orchestrator. Out-of-date reports never get here. */

@@ -48,9 +48,13 @@ import { hear } from "./hearing.ts";
 import type { Deafness } from "./history.ts";
 import { type DeviceRecord, type Freshness, learn, newDevice, note, type Samples } from "./inventory.ts";
 import { leave, mayHold, stillHolds } from "./leaving.ts";
+import { matrixGap } from "./matrix.ts";
 import { artifactFor, refusalOf, type ReleaseRecord } from "./membership.ts";
 import type { Door, LogEntry, Standing } from "./ports.ts";
 import { planRollback, rollbackStarted } from "./rollback.ts";
+
+/** What a person orders of a rollout. `override`: although the release's migration is not shown to be good. */
+export type RolloutOrder = RolloutCommand & { readonly override?: boolean | undefined };
 
 export interface Outcome {
   readonly entries: LogEntry[];
@@ -191,10 +195,10 @@ export class Conductor {
   }
 
   /** Carries out an operator's order on a rollout. Throws `rollout/...`; then nothing has changed. */
-  order(id: RolloutId, order: RolloutCommand, at: Instant): Outcome {
+  order(id: RolloutId, order: RolloutOrder, at: Instant): Outcome {
     const rollout = this.rollout(id);
     const outcome: Outcome = { entries: [], effects: [] };
-    const decisions = orderRollout(rollout, this.judge, order, at);
+    const decisions = orderRollout(rollout, this.judge, this.#unwithheld(rollout, order), at);
     this.#record(rollout, decisions, at, outcome);
     this.#decide(rollout, at, true, outcome);
     return outcome;
@@ -347,8 +351,24 @@ export class Conductor {
     return { freshness, samples: learn(device, report, freshness, { door, at, deaf: hearing.deaf }) };
   }
 
+  /** Why a rollout may not go past its canaries: a migration without a green matrix (R42). A rollback goes where devices have been. */
+  #withheld(rollout: Rollout): string | undefined {
+    const release = this.state.releases.get(rollout.release);
+    return release === undefined || rollout.rollback !== null ? undefined : matrixGap(release, rollout, this.state.devices);
+  }
+
+  /** Gives a promotion past the canaries what it overrides; refuses one that does not mean to. */
+  #unwithheld(rollout: Rollout, order: RolloutOrder): RolloutCommand {
+    const { override, ...plain } = order;
+    const despite = order.kind === "promote" && rollout.stage === 0 && rollout.stages.length > 1 ? this.#withheld(rollout) : undefined;
+    if (despite !== undefined && override !== true) {
+      throw new CoalmineError("release/unattested", `promote: ${despite}; or promote with --override and a reason`);
+    }
+    return plain.kind === "promote" && despite !== undefined ? { ...plain, despite } : plain;
+  }
+
   #decide(rollout: Rollout, now: Instant, tick: boolean, outcome: Outcome): void {
-    this.#record(rollout, decide(rollout, this.judge, now, { tick }), now, outcome);
+    this.#record(rollout, decide(rollout, this.judge, now, { tick, withheld: () => this.#withheld(rollout) }), now, outcome);
     this.#goBack(rollout, now, outcome);
   }
 
@@ -431,6 +451,7 @@ export class Conductor {
       case "device-tagged":
       case "cohort-created":
       case "release-created":
+      case "release-attested":
       case "release-barred":
       case "release-unbarred":
       case "release-archived":
@@ -537,6 +558,7 @@ export class Conductor {
           from: change.from ?? [],
           hop: change.hop ?? null,
           symbols: {},
+          matrix: null,
           barred: null,
           archived: null,
         });
@@ -553,6 +575,13 @@ export class Conductor {
         const release = state.releases.get(change.release);
         if (release !== undefined) {
           release.symbols[change.buildId] = { digest: change.digest, size: change.size };
+        }
+        break;
+      }
+      case "release-attested": {
+        const release = state.releases.get(change.release);
+        if (release !== undefined) {
+          release.matrix = { ...change.matrix, by: change.authority.by };
         }
         break;
       }

@@ -2,6 +2,7 @@
 import type { Authority, Decision, DeviceId, Digest, Instant, ReleaseId, Variant } from "@coalmine/core";
 import { encodeReport, type Report } from "@coalmine/protocol";
 import type { Declaration } from "./declaration.ts";
+import type { MatrixResult } from "./matrix.ts";
 import type { Door, LogEntry } from "./ports.ts";
 
 /** An artifact of a release: which variant it is for, and what its image says of itself. */
@@ -40,6 +41,8 @@ export type Change =
       readonly notes: string;
       readonly authority: Authority;
     } & Declaration)
+  /** The result of its migration matrix (R43). The newest counts. */
+  | { readonly type: "release-attested"; readonly release: ReleaseId; readonly matrix: MatrixResult; readonly authority: Authority }
   /** Barred: never offered again by itself (R36). Lifted only by name and reason. */
   | { readonly type: "release-barred"; readonly release: ReleaseId; readonly authority: Authority }
   | { readonly type: "release-unbarred"; readonly release: ReleaseId; readonly authority: Authority }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The driver around the conductor: it records, then acts. The only place that waits for storage.
-import { type Authority, CoalmineError, type DeviceId, type Instant, type Judge, type ReleaseId, type RolloutCommand, type RolloutId, rolloutId } from "@coalmine/core";
+import { type Authority, CoalmineError, type DeviceId, type Instant, type Judge, type ReleaseId, type RolloutId, rolloutId } from "@coalmine/core";
 import type { PublicKey } from "@coalmine/mcuboot";
 import type { BlockAnswer, BlockRequest } from "@coalmine/protocol";
 import { checkArchivable, freedBy, unpack, writeArchive } from "./archive.ts";
-import { Conductor, type Outcome } from "./conductor.ts";
+import { Conductor, type Outcome, type RolloutOrder } from "./conductor.ts";
 import type { Effect } from "./dispatch.ts";
 import type { Selector } from "./entry.ts";
+import type { MatrixResult } from "./matrix.ts";
 import type { Membership, ReleaseRecord } from "./membership.ts";
 import {
+  attestRelease,
   checkAuthority,
   createCohort,
   createRelease,
@@ -254,7 +256,13 @@ export class Host implements ProxyHost {
     return { id, planned };
   }
 
-  async orderRollout(id: string, order: RolloutCommand): Promise<void> {
+  /** Records the result of a release's migration matrix. */
+  async attestRelease(input: { release: string; matrix: MatrixResult; authority: Authority }): Promise<ReleaseRecord> {
+    await this.#carryOut(attestRelease(this.conductor, input, this.#options.clock.now()));
+    return releaseOf(this.conductor, input.release);
+  }
+
+  async orderRollout(id: string, order: RolloutOrder): Promise<void> {
     await this.#carryOut(this.conductor.order(rolloutId(id), order, this.#options.clock.now()));
   }
 

@@ -21,6 +21,7 @@ export * from "./inspection.ts";
 export * from "./inventory.ts";
 export * from "./judge.ts";
 export * from "./layout.ts";
+export * from "./matrix.ts";
 export * from "./membership.ts";
 export * from "./operations.ts";
 export * from "./plan-file.ts";

@@ -66,9 +66,11 @@ export function layoutChanges(subject: LayoutSubject, known: Known): LayoutChang
     }
   }
   for (const { variant } of subject.artifacts) {
-    const known_ = maps.get(kindOf(variant));
-    if (known_ !== undefined && !known_.has(variant.partitionMap)) {
-      changes.push({ kind: "partition-map", what: `${kindOf(variant)} has partition map ${[...known_].sort().join(", ")}, the artifact is for ${variant.partitionMap}` });
+    const present = maps.get(kindOf(variant));
+    const alike = subject.artifacts.filter((other) => kindOf(other.variant) === kindOf(variant));
+    if (present !== undefined && alike[0]?.variant === variant && !alike.some((other) => present.has(other.variant.partitionMap))) {
+      const given = alike.map((other) => other.variant.partitionMap).sort().join(", ");
+      changes.push({ kind: "partition-map", what: `${kindOf(variant)} has partition map ${[...present].sort().join(", ")}, the artifact is for ${given}` });
     }
   }
   const counters = (artifacts: readonly ReleaseArtifact[]): number => Math.max(0, ...artifacts.map((artifact) => artifact.securityCounter ?? 0));

@@ -18,6 +18,7 @@ import type { Hardware } from "@coalmine/protocol";
 import { abilitiesOf, type DoorEvidence, evidenceByDoor, tellingWarnings } from "./abilities.ts";
 import { mayComeFrom, rangesText, readsSchema, schemaText, type StorageSchema, type VersionRange } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
+import type { MatrixResult } from "./matrix.ts";
 import { comparedMetrics } from "./gate-specs.ts";
 import { baselineOf, usualOf } from "./history.ts";
 import { type DeviceRecord, dimension, isLab, reports } from "./inventory.ts";
@@ -40,6 +41,8 @@ export interface ReleaseRecord {
   readonly hop: string | null;
   /** ELF files by build id, as artifacts: names for the addresses of crashes. */
   readonly symbols: Record<string, { readonly digest: Digest; readonly size: number }>;
+  /** What its migration was tested with, and by whom; null without. */
+  matrix: (MatrixResult & { readonly by: string }) | null;
   /** Why it is barred; null when it may be offered. */
   barred: string | null;
   /** When its files went into the archive; null while they are in the artifact store. */

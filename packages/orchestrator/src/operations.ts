@@ -21,7 +21,8 @@ import { checkDeclaration, type Declaration, declared } from "./declaration.ts";
 import type { ReleaseArtifact, Selector } from "./entry.ts";
 import { Hops } from "./hops.ts";
 import { inspectArtifact, refuseForFleet } from "./inspection.ts";
-import { markMigration } from "./layout.ts";
+import { layoutChanges, markMigration } from "./layout.ts";
+import { checkMatrix, matrixGap, type MatrixResult } from "./matrix.ts";
 import { planRollback, type RollbackInput, type RollbackPlan, rollbackStarted, wayBackOf } from "./rollback.ts";
 import { freeze, type Membership, type ReleaseRecord } from "./membership.ts";
 
@@ -141,6 +142,14 @@ export function createRelease(conductor: Conductor, input: ReleaseInput, artifac
   );
 }
 
+/** Records the result of a release's migration matrix. */
+export function attestRelease(conductor: Conductor, input: { readonly release: string; readonly matrix: MatrixResult; readonly authority: Authority }, at: Instant): Outcome {
+  checkAuthority(input.authority, "recording a migration matrix");
+  const release = releaseOf(conductor, input.release);
+  checkMatrix(release, input.matrix);
+  return conductor.change({ type: "release-attested", release: release.id as ReleaseId, matrix: input.matrix, authority: input.authority }, at);
+}
+
 export interface RolloutInput {
   readonly id?: string | undefined;
   readonly release: string;
@@ -199,6 +208,7 @@ export function startRollout(conductor: Conductor, input: RolloutInput, at: Inst
   refuseBarred(release, input.override);
   const id = newRolloutId(conductor, input.id);
   const membership = planRollout(conductor, input, at);
+  refuseUnproven(conductor, release, input);
   const wayBack = wayBackOf(conductor.state, input.plan, release, membership.members);
   const decision: Extract<Decision, { type: "rollout-started" }> = {
     type: "rollout-started",
@@ -244,6 +254,22 @@ export function startRollback(conductor: Conductor, input: RollbackStart, at: In
   refuseBarred(release, input.override);
   const decision = rollbackStarted(planned, { rollout: id, offerBase: state.nextOfferBase, authority: input.authority });
   return { id, planned, outcome: startUnbarred(conductor, release, decision, at) };
+}
+
+/** What a migration must not do: pass for none, or reach everybody in its only stage without a green matrix (R42). */
+function refuseUnproven(conductor: Conductor, release: ReleaseRecord, { plan, override }: RolloutInput): void {
+  if (override === true) {
+    return;
+  }
+  const { devices, releases } = conductor.state;
+  const schema = release.migration ? undefined : layoutChanges(release, { devices: devices.values(), releases: releases.values() }).find(({ kind }) => kind === "storage-schema");
+  if (schema !== undefined) {
+    throw new CoalmineError("release/migration", `release ${release.id} was not registered as a migration, and ${schema.what} on this fleet: register it again with migration: true, or start with an override and a reason`);
+  }
+  const gap = plan.stages.length > 1 ? undefined : matrixGap(release, { members: [] }, devices);
+  if (gap !== undefined) {
+    throw new CoalmineError("release/unattested", `${gap}; or give the plan a canary stage before the others, or start with an override and a reason`);
+  }
 }
 
 function refuseBarred(release: ReleaseRecord, override: boolean | undefined): void {

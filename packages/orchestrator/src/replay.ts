@@ -9,7 +9,7 @@ export type ReplayResult =
   | { readonly ok: false; readonly at: number; readonly expected: string; readonly got: string };
 
 /** Records that people make, and restarts; everything else in the log is a report or was decided by the machine. */
-const orders = new Set(["restarted", "device-tagged", "cohort-created", "release-created", "release-unbarred", "release-archived", "release-restored", "symbols-added", "rollout-started"]);
+const orders = new Set(["restarted", "device-tagged", "cohort-created", "release-created", "release-unbarred", "release-archived", "release-restored", "symbols-added", "release-attested", "rollout-started"]);
 
 /** What a person's promotion brings with it, at the same moment. */
 const consequences = new Set(["stage-opened", "moved", "completed"]);

@@ -3,6 +3,7 @@
 //
 // L1. A cell is green when every board of it ends on an image it may end on, reads what its old image read before, and can speak.
 // L2. The same release, fleet and seed give the same matrix.
+import { CoalmineError } from "@coalmine/core";
 import { createShared, type Device, type FactoryImage, type HardwareKind, lookAtSettings, manufacture, valueNames } from "@coalmine/device";
 import { modeFacts } from "@coalmine/mcuboot";
 import { draw } from "@coalmine/world";
@@ -22,6 +23,7 @@ export interface LabBuild {
 }
 
 export interface MatrixCell {
+  readonly hardware: string;
   readonly from: string;
   readonly state: StartState;
   readonly path: LabPath;
@@ -37,8 +39,8 @@ export interface MatrixCell {
 
 export interface Matrix {
   readonly version: string;
-  readonly hardware: string;
-  readonly mode: string;
+  /** Kinds of hardware that were tried. */
+  readonly hardware: readonly string[];
   readonly seed: number;
   readonly from: readonly string[];
   readonly cells: readonly MatrixCell[];
@@ -52,8 +54,8 @@ export interface LabOptions {
   readonly target: LabBuild;
   /** In the order of the table. */
   readonly from: readonly LabBuild[];
-  /** Kind of hardware; else the first whose bootloader reverts. */
-  readonly hardware?: string | undefined;
+  /** Kinds of hardware; else all that the release is built for. */
+  readonly hardware?: readonly string[] | undefined;
   readonly seed: number;
   readonly progress?: (done: number, total: number) => void;
 }
@@ -65,23 +67,24 @@ const plenty = 1e9;
 /** Runs the matrix. */
 export function migrationMatrix(options: LabOptions): Matrix {
   const { fleet, seed, target } = options;
-  const kind = hardwareOf(fleet, options.hardware);
+  const kinds = kindsOf(options);
   const cells: MatrixCell[] = [];
-  const total = options.from.length * startStates.length * labPaths.length;
-  for (const from of options.from) {
-    const lab = new Lab({ fleet, kind, from, target, seed });
-    for (const state of startStates) {
-      for (const path of labPaths) {
-        cells.push(lab.cell(state, path));
-        options.progress?.(cells.length, total);
+  const total = kinds.length * options.from.length * startStates.length * labPaths.length;
+  for (const kind of kinds) {
+    for (const from of options.from) {
+      const lab = new Lab({ fleet, kind, from, target, seed });
+      for (const state of startStates) {
+        for (const path of labPaths) {
+          cells.push(lab.cell(state, path));
+          options.progress?.(cells.length, total);
+        }
       }
     }
   }
   const sum = (of: (cell: MatrixCell) => number): number => cells.reduce((all, cell) => all + of(cell), 0);
   return {
     version: target.release.version,
-    hardware: kind.name,
-    mode: kind.bootloader.mode,
+    hardware: kinds.map((kind) => kind.name),
     seed,
     from: options.from.map((one) => one.release.version),
     cells,
@@ -91,12 +94,15 @@ export function migrationMatrix(options: LabOptions): Matrix {
   };
 }
 
-function hardwareOf(fleet: Fleet, name: string | undefined): HardwareKind {
-  const kind = name === undefined ? (fleet.hardware.find((one) => modeFacts(one.bootloader).revertWorks) ?? fleet.hardware[0]) : fleet.hardware.find((one) => one.name === name);
-  if (kind === undefined) {
-    throw new RangeError(`no hardware ${name} in the fleet; it has ${fleet.hardware.map((one) => one.name).join(", ")}`);
+function kindsOf({ fleet, target, from, hardware }: LabOptions): readonly HardwareKind[] {
+  const builtFor = (kind: HardwareKind): boolean => [target, ...from].every(({ release }) => release.artifacts.some((artifact) => artifact.hardware === kind.name));
+  const unknown = hardware?.find((name) => !fleet.hardware.some((kind) => kind.name === name && builtFor(kind)));
+  const kinds = fleet.hardware.filter((kind) => (hardware === undefined || hardware.includes(kind.name)) && builtFor(kind));
+  if (unknown !== undefined || kinds.length === 0) {
+    const names = fleet.hardware.filter(builtFor).map((kind) => kind.name).join(", ") || "none";
+    throw new CoalmineError("migrate/hardware", `release ${target.release.version} and the versions it comes from are built for ${names} of this fleet${unknown === undefined ? "" : `, not for ${unknown}`}`);
   }
-  return kind;
+  return kinds;
 }
 
 interface Cut {
@@ -134,7 +140,7 @@ class Lab {
   }
 
   cell(state: StartState, path: LabPath): MatrixCell {
-    const about = { from: this.#from.release.version, state, path };
+    const about = { hardware: this.#kind.name, from: this.#from.release.version, state, path };
     const impossible = this.#impossible(path);
     if (impossible !== undefined) {
       return { ...about, expected: impossible, actual: impossible, ok: true, boards: 0, cuts: 0, failures: [] };
@@ -192,8 +198,10 @@ class Lab {
       case "upgrade":
         return state === "clean" || state === "worn" ? [to] : [to, from];
       case "upgrade+revert":
-      case "upgrade+rollback":
         return [from];
+      case "upgrade+rollback":
+        // Power lost in the old image's trial takes it back up, like any trial.
+        return state === "cut" ? [from, to] : [from];
     }
   }
 
@@ -283,4 +291,12 @@ class Lab {
     }
     return wrong;
   }
+}
+
+/** The red cells in words, first ones first. */
+export function failuresOf(matrix: Matrix, most = 16): string[] {
+  return matrix.cells
+    .filter((cell) => !cell.ok)
+    .slice(0, most)
+    .map((cell) => `${cell.hardware} from ${cell.from}, ${cell.state}, ${cell.path}: ${cell.failures[0] ?? "no board that could be updated"}`.slice(0, 500));
 }

@@ -78,6 +78,8 @@ const release = z.strictObject({
   hop: versionText.optional(),
   /** False: it denies being a migration. True: it is one whatever it changes. */
   migration: z.boolean().optional(),
+  /** Its migration matrix runs before the first rollout, and is recorded with it. */
+  matrix: z.boolean().default(false),
   /** Hardware kinds it is built for; all when left out. */
   hardware: z.array(label).min(1).optional(),
   /** The payload of another release of the scenario, under this version and signed again (R34). */
@@ -147,6 +149,12 @@ const expectation = z.strictObject({
   refused: z.string().min(1).max(200).optional(),
   /** Assignments whose reason contains the text. */
   reasons: z.record(z.string().min(1).max(200), range).optional(),
+  /** What it still waits for, or holds for, contains this text. */
+  missing: z.string().min(1).max(200).optional(),
+  /** What the recorded migration matrix of the release says. */
+  matrix: z.enum(["green", "red"]).optional(),
+  /** Devices that can no longer speak at the end: their identity or their credentials are gone. */
+  mute: range.optional(),
   /** Devices that run this version at the end of the scenario. */
   runs: z.record(versionText, range).optional(),
   /** Devices whose other slot holds this version at the end. */

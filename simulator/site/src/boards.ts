@@ -4,13 +4,15 @@ import { type Device, otherSlot } from "@coalmine/device";
 import type { Fault } from "@coalmine/fleet";
 import { cutName } from "./faults.ts";
 
-/** Which versions run and which lie in the other slot, and on how many devices nothing runs. A board that reboots just then counts as running. */
-export function lookAtBoards(boards: readonly Device[]): { readonly runs: Readonly<Record<string, number>>; readonly keeps: Readonly<Record<string, number>>; readonly stopped: number } {
+/** Which versions run and which lie in the other slot, on how many nothing runs, and how many have lost what they speak with. A board that reboots just then counts as running. */
+export function lookAtBoards(boards: readonly Device[]): { readonly runs: Readonly<Record<string, number>>; readonly keeps: Readonly<Record<string, number>>; readonly stopped: number; readonly mute: number } {
   const runs: Record<string, number> = {};
+  let mute = 0;
   const keeps: Record<string, number> = {};
   let stopped = 0;
   for (const board of boards) {
     const version = board.running?.version;
+    mute += board.identityLost ? 1 : 0;
     const other = version === undefined ? undefined : board.flash.image(otherSlot(board.slot))?.version;
     if (other !== undefined) {
       keeps[other] = (keeps[other] ?? 0) + 1;
@@ -21,7 +23,7 @@ export function lookAtBoards(boards: readonly Device[]): { readonly runs: Readon
       runs[version] = (runs[version] ?? 0) + 1;
     }
   }
-  return { runs, keeps, stopped };
+  return { runs, keeps, stopped, mute };
 }
 
 /** Losses of power inside the bootloaders of one kind of hardware, planned by one fault. */

@@ -26,6 +26,10 @@ export interface Findings {
   readonly runs: Readonly<Record<string, number>>;
   /** Devices on which nothing runs. */
   readonly stopped: number;
+  /** Devices whose identity or credentials are gone. */
+  readonly mute?: number;
+  /** Whether the recorded migration matrix of a release is green; undefined without one. */
+  readonly matrix?: (release: string) => boolean | undefined;
   readonly cuts: readonly CutTally[];
   /** Devices by the version that the other slot holds at the end. */
   readonly keeps?: Readonly<Record<string, number>>;
@@ -66,6 +70,9 @@ function differences(expectation: Expectation, rollout: RolloutSummary): string[
   }
   compare("outcome", expectation.outcome, rollout.outcome);
   compare("verdict", expectation.verdict, rollout.verdict);
+  if (expectation.missing !== undefined && !rollout.missing.some((line) => line.includes(expectation.missing as string))) {
+    wrong.push(`what is missing does not say "${expectation.missing}" but "${rollout.missing.join("; ")}"`);
+  }
   compare("halted by", expectation.haltedBy, rollout.haltedBy?.metric);
   if (expectation.exposedMax !== undefined && rollout.exposed > expectation.exposedMax) {
     wrong.push(`${rollout.exposed} devices exposed, at most ${expectation.exposedMax} expected`);
@@ -102,10 +109,10 @@ function outside(count: number, bounds: Bounds | undefined, what: string): strin
 }
 
 function differencesOnBoards(expectation: Expectation, found: Findings | undefined): string[] {
-  const { runs = {}, keeps = {}, ways = {}, reasons = {}, stopped, everyOperationCut, rollout, rollback } = expectation;
+  const { runs = {}, keeps = {}, ways = {}, reasons = {}, stopped, mute, matrix, everyOperationCut, rollout, rollback } = expectation;
   if (found === undefined) {
-    const asked = [runs, keeps, ways, reasons].flatMap(Object.keys).length > 0 || stopped !== undefined || everyOperationCut !== undefined;
-    return asked ? ["runs, keeps, ways, reasons, stopped and everyOperationCut can be looked at in virtual time only"] : [];
+    const asked = [runs, keeps, ways, reasons].flatMap(Object.keys).length > 0 || [stopped, mute, matrix, everyOperationCut].some((one) => one !== undefined);
+    return asked ? ["runs, keeps, ways, reasons, stopped, mute, matrix and everyOperationCut can be looked at in virtual time only"] : [];
   }
   const said = found.reasons(rollout, rollback);
   const went = found.ways?.(rollout, rollback) ?? [];
@@ -115,8 +122,15 @@ function differencesOnBoards(expectation: Expectation, found: Findings | undefin
     ...Object.entries(ways).flatMap(([way, bounds]) => outside(went.filter((one) => one === way).length, bounds, `devices sent back by ${way}`)),
     ...Object.entries(reasons).flatMap(([text, bounds]) => outside(said.filter((reason) => reason.includes(text)).length, bounds, `with the reason "${text}"`)),
     ...outside(found.stopped, stopped, "devices stopped"),
+    ...outside(found.mute ?? 0, mute, "devices that cannot speak"),
+    ...matrixDifference(matrix, found.matrix?.(rollout)),
     ...(everyOperationCut === true ? found.cuts.flatMap(uncut) : []),
   ];
+}
+
+function matrixDifference(wanted: Expectation["matrix"], green: boolean | undefined): string[] {
+  const got = green === undefined ? "not there" : green ? "green" : "red";
+  return wanted === undefined || wanted === got ? [] : [`the migration matrix is ${got}, expected ${wanted}`];
 }
 
 /** Why a tally does not show that every operation was cut. */

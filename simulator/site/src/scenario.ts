@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, CoalmineError, type DeviceId, type Instant, instant, isActive, isQuiet, type Judge, memberOf, Minutes, type RolloutId, type Rollout } from "@coalmine/core";
 import type { DeviceDescription } from "@coalmine/device";
-import { assembleFleet, type BuiltRelease, buildRelease, declarationOf, deviceDescription, type Fleet, labKey, type ReleaseSpec, reversionRelease, type RolloutSpec, type Scenario } from "@coalmine/fleet";
+import { assembleFleet, type BuiltRelease, buildRelease, declarationOf, deviceDescription, type Fleet, labBuilds, labKey, matrixResult, migrationMatrix, type ReleaseSpec, reversionRelease, type RolloutSpec, type Scenario } from "@coalmine/fleet";
 import {
   type ArtifactStore,
+  attestRelease,
   createRelease,
   type EventLog,
   inspectRelease,
@@ -140,6 +141,11 @@ function registerAll(site: VirtualSite, scenario: Scenario, made: { readonly fle
     if (!site.conductor.state.releases.has(id as never)) {
       const input = { id, artifacts: release.artifacts, ...declarationOf(scenario.releases, id), authority: { by: "scenario", reason: scenario.name } };
       site.carryOut(createRelease(site.conductor, input, inspectRelease(site.conductor, input, [made.fleet.publicKey]), site.now));
+      if (scenario.releases.some((one) => one.version === id && one.matrix)) {
+        const { target, earlier } = labBuilds(made.fleet, scenario.releases, id);
+        const matrix = matrixResult(migrationMatrix({ fleet: made.fleet, target, from: earlier, seed: made.fleet.spec.seed }), target.release);
+        site.carryOut(attestRelease(site.conductor, { release: id, matrix, authority: input.authority }, site.now));
+      }
     }
   }
 }
@@ -164,6 +170,7 @@ function findings(scenario: Scenario, site: VirtualSite, ids: readonly RolloutId
   return {
     ...lookAtBoards(site.boards),
     cuts: cutsMet(scenario.faults, site.boards),
+    matrix: (release) => site.conductor.state.releases.get(release as never)?.matrix?.ok,
     reasons: (release, rollback) => whichOf(rollouts, release, rollback)?.members.map((member) => member.reason) ?? [],
     ways: (release, rollback) => whichOf(rollouts, release, rollback)?.members.flatMap((member) => (member.offer === 0 ? [] : [member.way])) ?? [],
   };

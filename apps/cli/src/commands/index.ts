@@ -21,6 +21,7 @@ export const groups: readonly CommandGroup[] = [
   { names: ["rollout"], load: () => import("./rollout.ts") },
   { names: ["crash"], load: () => import("./crash.ts") },
   { names: ["rollback"], load: () => import("./rollback.ts") },
+  { names: ["migrate"], load: () => import("./migrate.ts") },
   { names: ["audit"], load: () => import("./audit.ts") },
   { names: ["rehearse"], load: () => import("./rehearse.ts") },
   { names: ["sim"], load: () => import("./sim.ts") },

@@ -35,6 +35,12 @@ export function register(program: Command): void {
   example(clientOptions(release.command("list").description("list releases")).action(list), "coalmine release list");
   example(clientOptions(release.command("show").description("show one release").argument("<id>")).action(show), "coalmine release show 1.2.0");
   example(
+    authorityOptions(clientOptions(release.command("attest").description("record what a release's migration matrix found, as migrate test --out writes it or a rig with boards").argument("<id>")), { reason: "optional" })
+      .requiredOption("--matrix <file>", "the matrix (JSON)")
+      .action(attest),
+    "coalmine release attest 1.2.0 --matrix matrix.json --reason 'run on the bench'",
+  );
+  example(
     clientOptions(release.command("preflight").description("which devices can install it, which cannot and why; ends with 1 when none can").argument("<id>")).action(preflight),
     "coalmine release preflight 1.2.0",
   );
@@ -73,6 +79,25 @@ interface CreateFlags extends ClientFlags, AuthorityFlags {
   readonly swu?: readonly Offered[];
   readonly notes?: string;
   readonly override?: true;
+}
+
+interface AttestFlags extends ClientFlags, AuthorityFlags {
+  readonly matrix: string;
+}
+
+/** Records a matrix that ran elsewhere: the file that `migrate test --out` writes, or its part `result`, from a rig with boards. */
+async function attest(id: string, flags: AttestFlags): Promise<void> {
+  const { readJson } = await import("../files.ts");
+  const data = readJson(flags.matrix, { what: "the matrix" });
+  const matrix = typeof data === "object" && data !== null && "result" in data ? data.result : data;
+  let one: Release;
+  try {
+    one = await clientOf(flags).post<Release>(path`/releases/${id}/matrix`, { matrix, ...authorityOf(flags) });
+  } catch (error) {
+    throw about(flags.matrix, error);
+  }
+  const { releaseText } = await import("../release-view.ts");
+  output(flags).result(one, () => releaseText(one));
 }
 
 /** What the manifest and the flags say together; flags win, artifacts add up. */

@@ -32,6 +32,10 @@ const orders = {
   abort: "end it for good",
 } as const;
 
+interface OrderFlags extends ClientFlags, AuthorityFlags {
+  readonly override?: true;
+}
+
 export function register(program: Command): void {
   const rollout = program.command("rollout").description("roll a release out in stages, and stop on evidence");
   example(
@@ -57,8 +61,12 @@ export function register(program: Command): void {
     );
   }
   for (const [name, about] of Object.entries(orders) as [keyof typeof orders, string][]) {
+    const command = authorityOptions(clientOptions(rollout.command(name).description(about).argument("<id>")), { reason: "needed" });
+    if (name === "promote") {
+      command.option("--override", "although the release is a migration that is not shown to be good; the reason is recorded");
+    }
     example(
-      authorityOptions(clientOptions(rollout.command(name).description(about).argument("<id>")), { reason: "needed" }).action((id: string, flags: ClientFlags & AuthorityFlags) => order(id, name, flags)),
+      command.action((id: string, flags: OrderFlags) => order(id, name, flags)),
       `coalmine rollout ${name} r1 --reason 'seen in the lab'`,
     );
   }
@@ -163,11 +171,11 @@ async function follow(id: string, flags: FollowFlags, name: "watch" | "wait"): P
   process.exitCode = name === "watch" ? 0 : rolloutExitCode(one);
 }
 
-async function order(id: string, kind: keyof typeof orders, flags: ClientFlags & AuthorityFlags): Promise<void> {
+async function order(id: string, kind: keyof typeof orders, flags: OrderFlags): Promise<void> {
   const client = clientOf(flags);
   // A halt must not depend on a fresh look.
   const ifMatch = kind === "halt" ? undefined : (await client.look<Rollout>(path`/rollouts/${id}`)).etag;
-  const one = await client.post<Rollout>(path`/rollouts/${id}/${kind}`, authorityOf(flags), { ifMatch });
+  const one = await client.post<Rollout>(path`/rollouts/${id}/${kind}`, { ...authorityOf(flags), ...(flags.override === true ? { override: true } : {}) }, { ifMatch });
   output(flags).result(one, () => `rollout ${one.id} is ${tone(toneOf(one.status), one.status)}`);
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { CoalmineError } from "@coalmine/core";
+import { CoalmineError, type Digest } from "@coalmine/core";
 import { parseImage } from "@coalmine/mcuboot";
 import { artifactBytesMax, swuVersion } from "@coalmine/orchestrator";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { HttpTrouble } from "../errors.ts";
-import { artifactList, artifactQuery, storedArtifact } from "../schemas.ts";
+import { artifactBytes, artifactList, artifactName, artifactQuery, storedArtifact } from "../schemas.ts";
 
 const uploadsAtOnce = 2;
 /** Files nobody made a release of; more of them would only fill the disk. */
@@ -29,6 +29,19 @@ export function artifactRoutes(app: ZodApp, { host, artifacts }: ApiContext): vo
     const used = usedBy();
     return { artifacts: artifacts.list().map(({ digest, size }) => ({ digest, size, releases: used.get(digest) ?? [] })) };
   });
+
+  app.get(
+    "/artifacts/:digest",
+    { schema: { tags: ["artifacts"], summary: "The bytes of a stored file", produces: ["application/octet-stream"], params: artifactName, ...answers(artifactBytes, { failures: ["400", "404"] }) } },
+    async ({ params }, reply) => {
+      const bytes = artifacts.get(params.digest as Digest);
+      if (bytes === null) {
+        throw new CoalmineError("artifact/unknown", `no artifact ${params.digest} is stored`);
+      }
+      reply.type("application/octet-stream");
+      return reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+    },
+  );
 
   app.put(
     "/artifacts",

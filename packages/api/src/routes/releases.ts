@@ -3,7 +3,7 @@ import { CoalmineError, type Digest, releaseId } from "@coalmine/core";
 import { declared, preflight as checkFleet, releaseNotes, releaseOf } from "@coalmine/orchestrator";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { presentRelease } from "../present.ts";
-import { archivedRelease, markdownText, name, orderBody, preflight, preflightQuery, release, releaseBody, releaseList } from "../schemas.ts";
+import { archivedRelease, markdownText, matrixBody, name, orderBody, preflight, preflightQuery, release, releaseBody, releaseList } from "../schemas.ts";
 
 export function releaseRoutes(app: ZodApp, { host, artifacts, log, clock }: ApiContext): void {
   const { conductor } = host;
@@ -71,6 +71,24 @@ export function releaseRoutes(app: ZodApp, { host, artifacts, log, clock }: ApiC
       const text = await releaseNotes(conductor, log, releaseOf(conductor, releaseId(params.id)), clock.now());
       reply.type("text/markdown; charset=utf-8").serializer((sent: unknown) => String(sent));
       return reply.send(text);
+    },
+  );
+
+  app.post(
+    "/releases/:id/matrix",
+    {
+      schema: {
+        tags: ["releases"],
+        summary: "Record what its migration matrix found. A migration leaves its canary stage only with a green one; the newest counts",
+        params: name,
+        body: matrixBody,
+        ...answers(release, { status: 201, failures: ["400", "404", "409", "503"] }),
+      },
+    },
+    async ({ params, body }, reply) => {
+      const { matrix, by, reason } = body;
+      reply.code(201);
+      return presentRelease(conductor.state, await host.attestRelease({ release: releaseId(params.id), matrix, authority: { by, reason } }));
     },
   );
 

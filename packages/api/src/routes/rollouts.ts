@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type DeviceId, deviceId, type Plan, type RolloutCommand, rolloutId } from "@coalmine/core";
+import { type DeviceId, deviceId, type Plan, rolloutId } from "@coalmine/core";
 import {
   describeDoor,
   type DoorEvidence,
@@ -15,6 +15,7 @@ import {
   reportHtml,
   reportMarkdown,
   type RolloutInput,
+  type RolloutOrder,
   rolloutReport,
   sizesOf,
 } from "@coalmine/orchestrator";
@@ -22,7 +23,7 @@ import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { presentMember, presentPower, presentRollout } from "../present.ts";
 import { checkIfMatch, etag } from "../revision.ts";
-import { excuseBody, memberPage, memberQuery, membership, name, orderBody, report, reportQuery, rollout, rolloutBody, rolloutList, rolloutPlanBody, started } from "../schemas.ts";
+import { excuseBody, memberPage, memberQuery, membership, name, orderBody, promoteBody, report, reportQuery, rollout, rolloutBody, rolloutList, rolloutPlanBody, started } from "../schemas.ts";
 
 /** Orders on a rollout. A halt must never wait for a fresh look; everything else names the revision it was decided on. */
 const orders = {
@@ -126,7 +127,7 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
     },
   );
 
-  const give = async (id: string, command: RolloutCommand, check: { readonly header: string | undefined; readonly required: boolean }) => {
+  const give = async (id: string, command: RolloutOrder, check: { readonly header: string | undefined; readonly required: boolean }) => {
     const one = find(id);
     checkIfMatch(check.header, etag(one.revision), { required: check.required, what: `rollout ${id}` });
     await host.orderRollout(id, command);
@@ -136,9 +137,10 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
   for (const [kind, { summary, ifMatch }] of Object.entries(orders) as [keyof typeof orders, (typeof orders)[keyof typeof orders]][]) {
     app.post(
       `/rollouts/:id/${kind}`,
-      { schema: { tags: ["rollouts"], summary, params: name, body: orderBody, ...answers(rollout, { failures: ["400", "404", "409", "412", "428", "503"] }) } },
+      { schema: { tags: ["rollouts"], summary, params: name, body: kind === "promote" ? promoteBody : orderBody, ...answers(rollout, { failures: ["400", "404", "409", "412", "428", "503"] }) } },
       async ({ params, body, headers }, reply) => {
-        const one = await give(params.id, { kind, authority: body }, { header: ifMatch ? headers["if-match"] : undefined, required: ifMatch });
+        const { by, reason } = body;
+        const one = await give(params.id, { kind, ...("override" in body && body.override ? { override: true } : {}), authority: { by, reason } }, { header: ifMatch ? headers["if-match"] : undefined, required: ifMatch });
         reply.header("etag", etag(one.revision));
         return whole(params.id);
       },
