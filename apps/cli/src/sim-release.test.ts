@@ -3,8 +3,10 @@ import { CoalmineError } from "@coalmine/core";
 import { readProgram } from "@coalmine/device";
 import { assembleFleet, labKey } from "@coalmine/fleet";
 import { loadPublicKey, parseImage, slotCapacity, verifyImage } from "@coalmine/mcuboot";
+import { parseManifest } from "@coalmine/orchestrator";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { loadFleet } from "./fleet-source.ts";
@@ -24,6 +26,18 @@ const programOf = (path: string) => {
 writeFileSync(file("fleet.yaml"), "devices: 10\nhardware: [{ name: a, board: pump, slotSize: 64KiB }, { name: b, board: pump, revision: B }]\n");
 
 describe("a release for simulated devices", () => {
+  test("what a scenario's release declares goes into a manifest that release create reads", () => {
+    const scenario = fileURLToPath(new URL("../../../simulator/scenarios/settings-migration.yaml", import.meta.url));
+    const made = build({ scenario, out: file("declared") });
+    expect(made.commands.create).toBe(`npx coalmine release create --manifest ${file("declared/1.2.0.yaml")}`);
+    expect(parseManifest(readFileSync(file("declared/1.2.0.yaml"), "utf8"))).toMatchObject({
+      id: "1.2.0",
+      storage: { minRead: 1, maxRead: 2, writes: 2 },
+      from: [{ max: "1.0.9" }],
+      artifacts: [{ variant: { board: "pump-board", revision: "revA" }, file: "1.2.0-revA.bin" }, { file: "1.2.0-revB.bin" }],
+    });
+  });
+
   test("every kind of hardware gets an image that its bootloader takes: the key and the place are those of sim fleet", () => {
     const made = build({ fleet: file("fleet.yaml"), seed: 11, out: file("kinds") });
     const fleet = assembleFleet({ ...loadFleet(file("fleet.yaml")), seed: 11 }, labKey(11));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Releases for simulated devices, as files: what a build machine would hand over.
 import type { Defect } from "@coalmine/device";
-import { assembleFleet, buildRelease, type FleetSpec, labKey, type ReleaseSpec, releaseFromData } from "@coalmine/fleet";
+import { assembleFleet, buildRelease, declarationOf, type FleetSpec, labKey, type ReleaseSpec, releaseFromData } from "@coalmine/fleet";
 import { readYaml } from "@coalmine/orchestrator";
 import { createPublicKey } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { writeBytes } from "./files.ts";
 import { loadFleet, loadScenario } from "./fleet-source.ts";
 import { readSigningKey } from "./keys.ts";
@@ -66,6 +66,7 @@ export function writeSimRelease(options: SimReleaseOptions): SimRelease {
     writeBytes(file, bytes, { what: "the image" });
     return { hardware, variant: `${variant.board}/${variant.revision}/${variant.partitionMap}`, file, size: bytes.length, imageHash, buildId };
   });
+  const manifest = writeManifest(release, { artifacts, file: at(`${built.version}.yaml`), folder: options.out });
   return {
     version: built.version,
     seed: options.seed,
@@ -83,9 +84,21 @@ export function writeSimRelease(options: SimReleaseOptions): SimRelease {
         ...fileOption("--fleet", options.scenario ?? options.fleet),
         ...fileOption("--key", options.key),
       ]),
-      create: line("npx coalmine release create", [built.version, ...artifacts.flatMap(({ variant, file }) => ["--artifact", `${variant}=${file}`])]),
+      create: manifest === undefined ? line("npx coalmine release create", [built.version, ...artifacts.flatMap(({ variant, file }) => ["--artifact", `${variant}=${file}`])]) : line("npx coalmine release create", ["--manifest", manifest]),
     },
   };
+}
+
+/** A release that declares something has a manifest that says it; undefined for the others. */
+function writeManifest(release: ReleaseSpec, { artifacts, file, folder }: { readonly artifacts: SimRelease["artifacts"]; readonly file: string; readonly folder: string }): string | undefined {
+  const declaration = declarationOf([release], release.version);
+  if (Object.keys(declaration).length === 0) {
+    return undefined;
+  }
+  const files = Object.fromEntries(artifacts.map((artifact) => [artifact.variant, relative(folder, artifact.file)]));
+  // JSON is YAML, too.
+  writeBytes(file, `${JSON.stringify({ id: release.version, artifacts: files, ...declaration }, null, 2)}\n`, { what: "the manifest" });
+  return file;
 }
 
 function sourcesOf(options: SimReleaseOptions): { readonly fleet: FleetSpec; readonly release: ReleaseSpec } {

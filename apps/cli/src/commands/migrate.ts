@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import process from "node:process";
 import { authorityOf, type AuthorityFlags, authorityOptions, type ClientFlags, clientOf, clientOptions, path } from "../client.ts";
-import type { MigrationTest } from "../migration-test.ts";
+import type { MigrationTest } from "../migration-run.ts";
 import { exitCodes } from "../output/exit.ts";
 import { output } from "../output/output.ts";
 import { progress } from "../output/progress.ts";
@@ -53,7 +53,7 @@ export function register(program: Command): void {
 async function test(release: string, flags: Flags): Promise<void> {
   const out = output(flags);
   out.note(`seed ${flags.seed}`);
-  const { isScenarioFile, testMigration } = await import("../migration-test.ts");
+  const { isScenarioFile, testMigration } = await import("../migration-run.ts");
   // With an orchestrator named, the result belongs to it; a file alone is tried without one.
   const client = !isScenarioFile(release) || flags.url !== undefined || process.env["COALMINE_URL"] !== undefined ? clientOf(flags) : undefined;
   const shown = progress("cells", process.stderr);
