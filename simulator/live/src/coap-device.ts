@@ -49,6 +49,8 @@ export class CoapDevice<B> {
   /** Registrations, or polls, still to be done. */
   #todo: "desired" | "command" | null = "desired";
   readonly fetches: Fetch[] = [];
+  /** Its registration, as something that device time waits for. */
+  readonly #registration: Flight = { sentAt: 0, writtenAt: 0, flying: false };
   /** The offer heard last, and the artifact it names. */
   #offer: Uint8Array | undefined;
   #digest = "";
@@ -69,9 +71,19 @@ export class CoapDevice<B> {
     return this.#todo !== null || (this.connection.outbox?.length ?? 0) > 0 || this.fetches.length > 0;
   }
 
+  get isRegistering(): boolean {
+    return this.#todo !== null;
+  }
+
+  /** What the host has to answer: the registration, or all reports and fetches. */
+  get unanswered(): readonly Flight[] {
+    return this.#todo !== null ? [this.#registration] : [...(this.connection.outbox ?? []), ...this.fetches];
+  }
+
   /** Starts over: the next request registers again, and what was heard before counts for nothing. */
   restart(): void {
     this.client.reset();
+    this.#registration.flying = false;
     this.#tokens.length = 0;
     this.#todo = "desired";
     this.#offer = undefined;
@@ -120,6 +132,7 @@ export class CoapDevice<B> {
       this.#owner.failed(this, answer === undefined ? "the host did not answer" : `the host answered ${answer.code >> 5}.${`${answer.code & 31}`.padStart(2, "0")} to a registration`, answer !== undefined);
       return;
     }
+    this.#registration.flying = false;
     // A poll that brought a command asks for the next one.
     const isMore = this.#polls && what === "command" && answer.payload.length > 0;
     this.#todo = what === "desired" || isMore ? "command" : null;

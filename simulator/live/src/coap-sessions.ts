@@ -246,6 +246,15 @@ export class CoapSessions<B> implements CoapOwner<B> {
     this.#inFlight.add(item);
   }
 
+  /** Device time waits for a registration as well, but not for one that nobody answers. */
+  #register(device: CoapDevice<B>): void {
+    if (device.connection.attempts === 0 && device.isRegistering) {
+      for (const item of device.unanswered) {
+        this.#fly(device, item);
+      }
+    }
+  }
+
   /** The network lost a request, or its answer: device time goes on while a device waits to send again what got lost. */
   #ground(device: CoapDevice<B>): void {
     if (!device.client.isBusy) {
@@ -253,7 +262,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
     }
     this.#grounded.add(device);
     this.#active.delete(device);
-    for (const item of [...(device.connection.outbox ?? []), ...device.fetches]) {
+    for (const item of [...device.unanswered, ...(device.connection.outbox ?? []), ...device.fetches]) {
       item.flying = false;
     }
   }
@@ -264,10 +273,8 @@ export class CoapSessions<B> implements CoapOwner<B> {
       return;
     }
     this.#active.add(device);
-    if (device.connection.phase === Phase.up) {
-      for (const item of [...(device.connection.outbox ?? []), ...device.fetches]) {
-        this.#fly(device, item);
-      }
+    for (const item of device.unanswered) {
+      this.#fly(device, item);
     }
   }
 
@@ -291,6 +298,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
       if (device.hasWork && !device.client.isBusy) {
         this.#active.add(device);
         this.#powerOn(device.connection);
+        this.#register(device);
         device.next();
       }
     }

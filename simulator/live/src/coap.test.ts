@@ -174,7 +174,7 @@ test("200 signed devices on a network that loses one datagram in ten deliver eve
     const board: ScriptedBoard = scriptedBoard(`dev-${index}`, (input) => (input.kind === "link" && input.up && board.sequence === 0 ? Array.from({ length: reports }, () => beat(board)) : []));
     return board;
   });
-  const { fleet, host, link } = await setUp({ boards, fleet: { secretOf, loss: 0.1, ackTimeout: 0.02 }, link: { secretOf, trustLoopback: false } });
+  const { fleet, host, link } = await setUp({ boards, fleet: { secretOf, loss: 0.1, lagMax: 1_500, ackTimeout: 0.002 }, link: { secretOf, trustLoopback: false } });
   await fleet.until(() => fleet.stats.acknowledged === boards.length * reports);
   const taken = new Map<string, Set<number>>();
   for (const { device, bytes } of host.reports) {

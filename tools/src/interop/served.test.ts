@@ -10,7 +10,7 @@ if (client === undefined) {
 }
 
 test.skipIf(client === undefined)("libcoap's client gets along with `serve`: 300 KB down, 64 KB up into the log, a command notified, nothing after a halt", { timeout: 60_000 }, async () => {
-  const results = await runServedRequests(client as string, true);
+  const results = await runServedRequests(client as string, { isQuick: true });
   expect(results.length).toBeGreaterThan(25);
   expect(results.filter(({ problem }) => problem !== undefined)).toEqual([]);
 });

@@ -11,10 +11,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { type CoapLink, coapLink } from "../link.ts";
 
-const program = "coap-client-notls";
-
 /** Where libcoap's client is; undefined when it is not installed (Debian: libcoap3-bin). */
-export function findLibcoap(): string | undefined {
+export function findLibcoap(program = "coap-client-notls"): string | undefined {
   return (process.env["PATH"] ?? "")
     .split(delimiter)
     .map((folder) => join(folder, program))
@@ -31,6 +29,8 @@ export interface LibcoapTarget {
   readonly artifact: Uint8Array;
   /** Hash of the image that the device says it runs. */
   readonly imageHash?: Uint8Array;
+  /** Arguments of the client in every request: a key for DTLS. */
+  readonly args?: readonly string[];
 }
 
 export interface LibcoapResult {
@@ -165,7 +165,7 @@ export async function runRequests(client: string, target: LibcoapTarget, isQuick
     if (isQuick && /blocks of (16|32)$/.test(it.name)) {
       continue;
     }
-    results.push(await runCase(client, target.url, it));
+    results.push(await runCase(client, target.url, { ...it, args: [...(target.args ?? []), ...it.args] }));
   }
   return results;
 }
