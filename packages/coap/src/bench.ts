@@ -39,7 +39,8 @@ export interface BenchServer {
  */
 export async function bareServer(artifact: Uint8Array): Promise<BenchServer> {
   const content = Buffer.from(artifact.buffer, artifact.byteOffset, artifact.length);
-  const socket = createSocket("udp4");
+  // As our own socket: no look-up of an address that is one, and room for a herd.
+  const socket = createSocket({ type: "udp4", lookup: (hostname, _options, callback) => callback(null, hostname, 4), recvBufferSize: 4 * 1_048_576, sendBufferSize: 4 * 1_048_576 });
   socket.on("message", (bytes, peer) => {
     const { messageId, token, options } = parse(bytes);
     const value = options.find(({ name }) => name === "Block2")?.value ?? Buffer.of(6);

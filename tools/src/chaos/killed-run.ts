@@ -140,15 +140,15 @@ class Run {
   /** Broker, orchestrator, devices, release; everything up to the rollout. */
   async #start(): Promise<void> {
     const { lab, mosquitto, release } = this.#options;
-    const [http, mqtt] = (await freePorts(2)) as [number, number];
-    this.#ports = { http, mqtt, embedded: mosquitto === undefined };
+    const [http, mqtt, coap] = (await freePorts(3)) as [number, number, number];
+    this.#ports = { http, mqtt, embedded: mosquitto === undefined, ...(lab.coap === true ? { coap } : {}) };
     this.#api = new Api(http);
     if (mosquitto !== undefined) {
       this.#broker = await startMosquitto(mosquitto, join(lab.folder, "mosquitto"), mqtt);
       this.#observer = await Observer.start(mqtt, "observer", { offer: (seen) => this.#saw(seen) });
     }
     this.#serve = await startServe(lab, this.#ports);
-    this.#fleet = startFleet(lab, mqtt);
+    this.#fleet = startFleet(lab, this.#ports);
     await this.#until("the fleet's first reports", async () => (await this.#api.get<{ total: number }>("/devices?limit=1")).total === lab.devices);
     const built = lab.releases.get(release);
     const artifacts = [];

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run needs on disk: the trusted key, the fleet's description, and the releases as signed images.
-import { type BuiltRelease, parseScenario } from "@coalmine/fleet";
+import { type BuiltRelease, deviceDescription, type Fleet, parseScenario } from "@coalmine/fleet";
 import { readYaml } from "@coalmine/orchestrator";
 import { prepare } from "@coalmine/site";
+import { execFileSync } from "node:child_process";
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { coalmine } from "./programs.ts";
 
 export interface LabOptions {
   readonly seed: number;
   readonly devices: number;
   /** Device seconds in a real one, for `serve` and `sim fleet` alike. */
   readonly speed: number;
+  /** Every device gets a secret and signs over CoAP, on a network that loses datagrams. */
+  readonly coap?: boolean;
   /** Parts of the plan that are other than in the file. */
   readonly planChanges?: Record<string, unknown>;
 }
@@ -22,6 +26,8 @@ export interface Lab extends LabOptions {
   readonly key: string;
   /** File of the fleet's description. */
   readonly fleet: string;
+  /** What `serve` and `sim fleet` are told for that. */
+  readonly secrets: { readonly serve: readonly string[]; readonly fleet: readonly string[] };
   /** The plan as the API takes it. */
   readonly plan: Record<string, unknown>;
   readonly releases: ReadonlyMap<string, BuiltRelease>;
@@ -36,8 +42,18 @@ export function prepareLab(folder: string, options: LabOptions): Lab {
   const described = (readYaml(text, name) as { readonly fleet: unknown }).fleet;
   const { fleet, releases } = prepare(scenario, options);
   mkdirSync(folder, { recursive: true });
-  const lab: Lab = { folder, ...options, key: join(folder, "release.pub.pem"), fleet: join(folder, "fleet.yaml"), plan: { ...scenario.plan, ...options.planChanges }, releases };
+  const lab: Lab = { folder, ...options, key: join(folder, "release.pub.pem"), fleet: join(folder, "fleet.yaml"), plan: { ...scenario.plan, ...options.planChanges }, releases, secrets: options.coap === true ? makeSecrets(folder, fleet, options.devices) : { serve: [], fleet: [] } };
   writeFileSync(lab.key, createPublicKey(fleet.signingKey as KeyObject).export({ type: "spki", format: "pem" }));
   writeFileSync(lab.fleet, JSON.stringify(described));
   return lab;
+}
+
+/** By the command that people use: a seal key, and a secret for every device. */
+function makeSecrets(folder: string, fleet: Fleet, devices: number): Lab["secrets"] {
+  const [sealKey, sealed, plain] = ["seal.key", "devices.secrets", "plain.secrets"].map((file) => join(folder, file)) as [string, string, string];
+  const ids = Array.from({ length: devices }, (_, index) => deviceDescription(fleet, index).id);
+  const call = (...args: string[]): string => execFileSync(process.execPath, [coalmine, "secret", ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  call("keygen", "--out", sealKey);
+  writeFileSync(plain, call("create", ...ids, "--out", sealed, "--seal-key", sealKey), { mode: 0o600 });
+  return { serve: ["--device-secrets", sealed, "--seal-key", sealKey], fleet: ["--secrets", plain, "--loss", "5%"] };
 }

@@ -9,7 +9,8 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Lab } from "./lab.ts";
 
-const coalmine = fileURLToPath(new URL("../../../apps/cli/bin/coalmine.js", import.meta.url));
+/** The command, as its users start it. */
+export const coalmine = fileURLToPath(new URL("../../../apps/cli/bin/coalmine.js", import.meta.url));
 
 /** A child process that is ended by its own handle alone. */
 export class Program {
@@ -80,6 +81,8 @@ export interface ServePorts {
   /** Of the foreign broker, or the embedded one's own. */
   readonly mqtt: number;
   readonly embedded: boolean;
+  /** Of CoAP, when the devices come through it. */
+  readonly coap?: number;
 }
 
 export const dataOf = (lab: Lab): string => join(lab.folder, "data");
@@ -90,15 +93,16 @@ export const dataOf = (lab: Lab): string => join(lab.folder, "data");
  */
 export async function startServe(lab: Lab, ports: ServePorts, started?: (serve: Program) => void): Promise<Program> {
   const broker = ports.embedded ? ["--mqtt", `127.0.0.1:${ports.mqtt}`] : ["--broker", `mqtt://127.0.0.1:${ports.mqtt}`];
-  const args = ["serve", "--data", dataOf(lab), "--http", `127.0.0.1:${ports.http}`, "--key", lab.key, "--speed", String(lab.speed), ...broker];
+  const args = ["serve", "--data", dataOf(lab), "--http", `127.0.0.1:${ports.http}`, "--key", lab.key, "--speed", String(lab.speed), ...broker, ...(ports.coap === undefined ? [] : ["--coap", `127.0.0.1:${ports.coap}`, ...lab.secrets.serve])];
   const serve = new Program("serve", process.execPath, [coalmine, ...args]);
   started?.(serve);
   await serve.line(/^ready http=/);
   return serve;
 }
 
-export function startFleet(lab: Lab, mqtt: number): Program {
-  const args = ["sim", "fleet", "--connect", `mqtt://127.0.0.1:${mqtt}`, "--fleet", lab.fleet, "--devices", String(lab.devices)];
+export function startFleet(lab: Lab, { mqtt, coap }: ServePorts): Program {
+  const door = coap === undefined ? ["--connect", `mqtt://127.0.0.1:${mqtt}`] : ["--connect", `coap://127.0.0.1:${coap}`, ...lab.secrets.fleet];
+  const args = ["sim", "fleet", ...door, "--fleet", lab.fleet, "--devices", String(lab.devices)];
   return new Program("sim fleet", process.execPath, [coalmine, ...args, "--seed", String(lab.seed), "--speed", String(lab.speed), "--json"]);
 }
 

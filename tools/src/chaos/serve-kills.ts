@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Kills `serve` with SIGKILL in the middle of rollouts over mosquitto and compares with runs in which nobody was killed.
-// Usage: serve-kills.ts [--kills 20] [--devices 500] [--seed 7] [--speed 60] [--only good|bad] [--keep] [--json]
+// With --door coap the devices come through CoAP, every one signing, one datagram in twenty lost each way.
+// Usage: serve-kills.ts [--door mqtt|coap] [--kills 20] [--devices 500] [--seed 7] [--speed 60] [--only good|bad] [--keep] [--json]
 //
 // A good release must reach every device, a bad one must be halted among its canaries; nothing may be offered twice, too
 // early or after the halt. Exits 0 when every check passed, 1 when one failed, 4 when mosquitto is not installed.
@@ -16,6 +17,7 @@ import { findMosquitto } from "./programs.ts";
 
 const { values } = parseArgs({
   options: {
+    door: { type: "string", default: "mqtt" },
     kills: { type: "string", default: "20" },
     devices: { type: "string", default: "500" },
     seed: { type: "string", default: "7" },
@@ -26,13 +28,14 @@ const { values } = parseArgs({
   },
 });
 const [kills, devices, seed, speed] = [values.kills, values.devices, values.seed, values.speed].map(Number) as [number, number, number, number];
-if (![kills, devices, seed].every((value) => Number.isSafeInteger(value) && value >= 0) || devices < 40 || !(speed > 0 && speed <= 1_000) || ![undefined, "good", "bad"].includes(values.only)) {
-  console.error("--kills and --seed need whole numbers, --devices one of at least 40, --speed a number up to 1000, --only good or bad");
+if (![kills, devices, seed].every((value) => Number.isSafeInteger(value) && value >= 0) || devices < 40 || !(speed > 0 && speed <= 1_000) || ![undefined, "good", "bad"].includes(values.only) || !["mqtt", "coap"].includes(values.door)) {
+  console.error("--door is mqtt or coap, --kills and --seed need whole numbers, --devices one of at least 40, --speed a number up to 1000, --only good or bad");
   process.exit(3);
 }
 
-const mosquitto = findMosquitto();
-if (mosquitto === undefined) {
+const coap = values.door === "coap";
+const mosquitto = coap ? undefined : findMosquitto();
+if (!coap && mosquitto === undefined) {
   console.error("skipped: mosquitto is not installed (Debian: apt install mosquitto)");
   process.exit(4);
 }
@@ -68,7 +71,7 @@ function compare(kind: "good" | "bad", killed: KilledRun, undisturbed: KilledRun
 async function pair(kind: "good" | "bad"): Promise<Pair> {
   const release = kind === "good" ? "1.1.0" : "1.2.0";
   const run = (name: string, count: number): Promise<KilledRun> => {
-    const lab = prepareLab(join(folder, `${kind}-${name}`), { seed, devices, speed });
+    const lab = prepareLab(join(folder, `${kind}-${name}`), { seed, devices, speed, coap });
     return killedRun({ lab, release, mosquitto, moments: count === 0 ? [] : killMoments(kind, { count, seed, speed }), note: say });
   };
   say(`${kind} release, undisturbed`);
@@ -80,7 +83,7 @@ async function pair(kind: "good" | "bad"): Promise<Pair> {
 }
 
 function print({ kind, killed, undisturbed, checks }: Pair): void {
-  console.log(`\n${kind} release ${killed.release}: ${devices} devices, seed ${seed}, speed ${speed}`);
+  console.log(`\n${kind} release ${killed.release}: ${devices} devices over ${values.door}, seed ${seed}, speed ${speed}`);
   for (const [name, run] of [["killed", killed], ["undisturbed", undisturbed]] as const) {
     console.log(`  ${name.padEnd(11)}  ${run.outcome} in ${run.wallSeconds.toFixed(1)} s, ${run.offersDecided} devices offered, ${run.offersSeen} offers sent, ${run.events} entries`);
     // The difference is what the broker acknowledged and then dropped, because nobody read it.

@@ -8,12 +8,10 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Api } from "../chaos/api.ts";
 import { LogTail } from "../chaos/log-tail.ts";
-import { Program } from "../chaos/programs.ts";
+import { coalmine, Program } from "../chaos/programs.ts";
 
-const coalmine = fileURLToPath(new URL("../../../apps/cli/bin/coalmine.js", import.meta.url));
 const device = deviceId("dev-1");
 const version = "1.2.3";
 const size = 300_000;
@@ -55,7 +53,7 @@ export async function runServedRequests(client: string, options: { readonly isQu
   try {
     const ready = await serve.line(/^ready http=http:\/\/127\.0\.0\.1:(\d+) mqtt=\S+ coap=(coap:\/\/127\.0\.0\.1:(\d+))$/);
     const api = new Api(Number(ready[1]));
-    const url = through?.url ?? (ready[2] as string);
+    const url = through?.url ?? ready[2] ?? "";
     board = await TestDevice.connect(Number(ready[3]), { id: device });
     await board.request({ code: 2, path: [".r"], payload: encodeReport({ boot: 1, sequence: 0, uptime_s: 1, body: hello }) });
     const header = 512;

@@ -16,3 +16,8 @@ test("a bound on the ratio and one on the figure itself must both hold", () => {
   expect(compare(size, arm("ours", [90]), null, { atMost: 100 })).toMatchObject({ ratio: null, ok: true });
   expect(compare(size, arm("ours", [90]), arm("bare", [30]))).toMatchObject({ bound: null, ok: null });
 });
+
+test("runs made in pairs are compared pair by pair: what slowed down one pair does not count", () => {
+  const cost = { name: "cost", unit: "us", better: "less" as const };
+  expect(compare(cost, arm("ours", [20, 90, 30]), arm("bare", [10, 45, 10]), { ratioMost: 2, pairs: true })).toMatchObject({ ratio: 2, ok: true });
+});

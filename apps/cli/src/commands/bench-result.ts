@@ -51,14 +51,17 @@ export function arm(name: string, runs: readonly number[]): Arm {
   return { name, median: median(runs), runs };
 }
 
-/** A measurement against a baseline: `least` and `most` bound the ratio, `atMost` our own median. */
+/**
+ * A measurement against a baseline: `least` and `most` bound the ratio, `atMost` our own median. The ratio is that of the
+ * medians, or, for runs made in pairs one after the other, the median of the pairs' ratios.
+ */
 export function compare(
   of: { readonly name: string; readonly unit: string; readonly better: "more" | "less" },
   ours: Arm,
   baseline: Arm | null,
-  bound: { readonly ratioLeast?: number; readonly ratioMost?: number; readonly atMost?: number } = {},
+  bound: { readonly ratioLeast?: number; readonly ratioMost?: number; readonly atMost?: number; readonly pairs?: true } = {},
 ): Measurement {
-  const ratio = baseline === null ? null : ours.median / baseline.median;
+  const ratio = baseline === null ? null : bound.pairs === true ? median(ours.runs.map((run, index) => run / (baseline.runs[index] as number))) : ours.median / baseline.median;
   const bounds: string[] = [];
   let ok = true;
   if (bound.ratioLeast !== undefined && ratio !== null) {
