@@ -5,7 +5,7 @@
 // Q2. A report leaves the outbox by a 2.04, or by a 4.00 (never send it again); anything else keeps it.
 // Q3. The link is up from the answer to the second registration to the first request that stays without an answer.
 import { type ClientAnswer, Code, type CoapClient, type Option, OptionNumber, optionOf, readBlock, readUint, writeBlock } from "@coalmine/coap";
-import { type BlockAnswer, type BlockRequest, type Command, decodeCommand, encodeReport, limits } from "@coalmine/protocol";
+import { type BlockAnswer, type BlockRequest, type Command, decodeCommand, encodeReport } from "@coalmine/protocol";
 import { type Connection, Phase } from "./connection.ts";
 import type { Flight, Posted } from "./outbox.ts";
 
@@ -51,10 +51,8 @@ export class CoapDevice<B> {
   readonly fetches: Fetch[] = [];
   /** Its registration, as something that device time waits for. */
   readonly #registration: Flight = { sentAt: 0, writtenAt: 0, flying: false };
-  /** The offer heard last, and the artifact it names. */
+  /** The offer heard last. */
   #offer: Uint8Array | undefined;
-  #digest = "";
-  #version = "";
   readonly #tokens: number[] = [];
   /** The answer to the first registration: told when the link is up, as a command reaches only a device with one. */
   #early: ClientAnswer | undefined;
@@ -166,8 +164,6 @@ export class CoapDevice<B> {
     }
     if (decoded.value.kind === "offer") {
       this.#offer = bytes;
-      this.#digest = decoded.value.digest.subarray(0, limits.digestPrefix).toHex();
-      this.#version = decoded.value.version;
     }
     this.#owner.command(this, decoded.value);
   }
@@ -215,14 +211,14 @@ export class CoapDevice<B> {
   }
 
   #fetch(fetch: Fetch): void {
+    // By its digest: a host that was restarted in the middle of a download may not have sent its offer again.
     const digest = fetch.request.digest.toHex();
-    const isOffered = digest === this.#digest;
     const options: Option[] = [{ number: OptionNumber.block2, value: writeBlock({ num: fetch.num, more: false, szx }) }];
     this.client.request(
       {
         code: Code.get,
-        path: [".u", "c", `${component}@${isOffered ? this.#version : "-"}`],
-        ...(isOffered ? {} : { queries: [`h=${digest}`] }),
+        path: [".u", "c", `${component}@-`],
+        queries: [`h=${digest}`],
         options,
         isContentOpen: true,
       },
