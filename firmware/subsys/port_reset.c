@@ -128,6 +128,12 @@ void coalmine_reset_arm(const struct coalmine_agent_start *start)
 	seal();
 }
 
+void coalmine_reset_planned(void)
+{
+	retained->mark = COALMINE_MARK_SOFTWARE;
+	seal();
+}
+
 void coalmine_port_reset(enum coalmine_reset_mark mark)
 {
 	retained->mark = mark;

@@ -40,6 +40,13 @@ int coalmine_metric_sample(const char *name, double value);
  */
 int coalmine_start(const struct coalmine_app *app);
 
+/*
+ * The application is about to reset the device on purpose. Where the hardware does not tell why it
+ * was reset, such a reset is reported as the watchdog's otherwise. mcumgr's reset is noted by
+ * itself.
+ */
+void coalmine_reset_planned(void);
+
 /* The name of this device, once started. */
 const char *coalmine_device(void);
 

@@ -45,14 +45,19 @@ static int number_of_dump(uint32_t size, uint32_t *number)
 {
 	uint8_t head[DUMP_HEAD];
 	uint32_t length = size < sizeof(head) ? size : (uint32_t)sizeof(head);
+	uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
 	int result = coalmine_port_coredump_read(0, head, length);
 
-	*number = UINT32_C(2166136261); /* FNV-1a */
-	for (uint32_t i = 0; result == 0 && i < length; i++) {
-		*number = (*number ^ head[i]) * UINT32_C(16777619);
+	if (result != 0) {
+		return result;
 	}
 
-	return result;
+	for (uint32_t i = 0; i < length; i++) {
+		hash = (hash ^ head[i]) * UINT32_C(16777619);
+	}
+
+	*number = hash;
+	return 0;
 }
 
 /* Begins with the dump where an earlier boot left off. */
