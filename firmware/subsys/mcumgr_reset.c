@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <zcbor_common.h>
 #include <zephyr/init.h>
-#include <zephyr/mgmt/mcumgr/grp/os_mgmt/os_mgmt_callbacks.h>
+/* Zephyr 4.1's needs zcbor's types and does not include them. */
 #include <zephyr/mgmt/mcumgr/mgmt/callbacks.h>
 
 #include "internal.h"
