@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, type TestContext } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, type TestContext, vi } from "vitest";
 import { composeFlash, type FlashContents, installSecond, readLaboratory } from "./flash-file.ts";
 import { holderOf } from "./hold.ts";
 import { inspectFlash } from "./inspect.ts";
@@ -19,7 +19,7 @@ beforeAll(() => {
   if (missing === undefined) {
     standIn = buildStandIn();
   }
-});
+}, 120_000);
 afterAll(() => standIn?.remove());
 
 function built(ctx: TestContext): StandIn {
@@ -47,7 +47,9 @@ async function started(flash: string, options: Partial<QemuOptions> = {}): Promi
   return { board, events };
 }
 
-const patience = 20_000;
+// Limits for a busy machine; a board starts in a tenth of a second.
+vi.setConfig({ testTimeout: 120_000 });
+const patience = 60_000;
 const application = /^APP (\S+) device=(\S+) broker=(\d+) start=(\w+) boots=(\d+)$/;
 
 describe("an emulated board", () => {

@@ -38,14 +38,14 @@ test("an emulated board is made, run, cut off in an upgrade and looked into by c
   expect([flashed.code, JSON.parse(flashed.stdout)]).toMatchObject([0, { board: "lab-1", outcome: "composed" }]);
   expect([foreign.code, JSON.parse(foreign.stdout)]).toMatchObject([3, { error: { message: expect.stringContaining("loopback") as string } }]);
 
-  const ran = await coalmine(["board", "qemu", "run", "--flash", flash, "--id", "lab-1", "--no-network", "--until", "^APP 1\\.0\\.0.*device=lab-1 broker=1883", "--for", "30", "--json"]);
+  const ran = await coalmine(["board", "qemu", "run", "--flash", flash, "--id", "lab-1", "--no-network", "--until", "^APP 1\\.0\\.0.*device=lab-1 broker=1883", "--for", "60", "--json"]);
   expect([ran.code, JSON.parse(ran.stdout)]).toMatchObject([0, { boards: [{ id: "lab-1", counts: { starts: 1, cuts: 0 }, found: expect.stringContaining("start=cold") as string }] }]);
 
   const installed = await coalmine(["board", "qemu", "install", flash, two, "--json"]);
   expect([installed.code, JSON.parse(installed.stdout)]).toMatchObject([0, { swapType: "test", slots: [{ image: { version: "1.0.0+0" } }, { image: { version: "2.0.0+0" } }] }]);
   const none = await coalmine(["board", "qemu", "swap", join(at, "none.flash"), "--json"]);
   expect([none.code, JSON.parse(none.stdout)]).toMatchObject([3, { error: { code: "boards/file" } }]);
-  const cut = await coalmine(["board", "qemu", "run", "--flash", flash, "--id", "lab-1", "--no-network", "--cut-at", "4", "--until", "^APP 2\\.0\\.0", "--for", "30", "--json"]);
+  const cut = await coalmine(["board", "qemu", "run", "--flash", flash, "--id", "lab-1", "--no-network", "--cut-at", "4", "--until", "^APP 2\\.0\\.0", "--for", "60", "--json"]);
   expect([cut.code, JSON.parse(cut.stdout)]).toMatchObject([0, { boards: [{ counts: { starts: 2, cuts: 1 } }] }]);
 
   const [inspected, listed, off] = await Promise.all([
@@ -56,7 +56,7 @@ test("an emulated board is made, run, cut off in an upgrade and looked into by c
   expect([inspected.code, JSON.parse(inspected.stdout)]).toMatchObject([0, { running: null, slots: [{ image: { version: "2.0.0+0", intact: true } }, { image: null }], laboratory: { cuts: 1, violations: 0 } }]);
   expect([listed.code, JSON.parse(listed.stdout)]).toMatchObject([0, { boards: [{ name: "lab-1", kind: "qemu", state: "off" }] }]);
   expect([off.code, JSON.parse(off.stdout)]).toMatchObject([4, { error: { code: "boards/off" } }]);
-}, 60_000);
+}, 180_000);
 
 test("real boards are flashed by Zephyr's west, with the build folder and runner of the boards file", async () => {
   const at = folder();
@@ -79,4 +79,4 @@ test("real boards are flashed by Zephyr's west, with the build folder and runner
   expect([without.code, JSON.parse(without.stdout)]).toMatchObject([3, { error: { message: expect.stringContaining("console") as string } }]);
   const failed = await coalmine(["board", "debug", "--boards", boards, "--board", "desk-1", "--json"], { PATH });
   expect([failed.code, JSON.parse(failed.stdout)]).toMatchObject([4, { outcome: "west ended with 3" }]);
-}, 60_000);
+}, 180_000);

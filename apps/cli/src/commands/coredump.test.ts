@@ -38,9 +38,9 @@ test("the crash of a real program in QEMU is decoded from its flash file: functi
   composeFlash(flash, { bootloader: made.bootloader, image: made.image("1.0.0"), identity: { device: "crash", brokerPort: 0, coapPort: 0, smpPort: 0 } });
   const board = await QemuBoard.start({ flash, network: false });
   onTestFinished(() => board.close());
-  const first = await board.waitFor(/^APP 1/, { patience: 20_000 });
+  const first = await board.waitFor(/^APP 1/, { patience: 60_000 });
   board.send("crash\n");
-  await board.waitFor(/^APP 1/, { from: first.number + 1, patience: 20_000 });
+  await board.waitFor(/^APP 1/, { from: first.number + 1, patience: 60_000 });
   await board.close();
   const dump = `${flash}.dump`;
   const taken = await coalmine(["board", "qemu", "inspect", flash, "--coredump", dump, "--json"]);
@@ -68,7 +68,7 @@ test("the crash of a real program in QEMU is decoded from its flash file: functi
   const plain = JSON.parse(without.stdout) as Decoded;
   expect([plain.signature, plain.backtrace.unwound, plain.backtrace.frames[0]?.line]).toEqual([shown.signature, null, null]);
   expect(people.stdout).toMatch(/read_nowhere\S*\+\d+ +standin\/app\.c:/);
-}, 60_000);
+}, 180_000);
 
 test("of a log with several dumps the last is shown, another on request; a damaged dump ends with 1, a number that is not there with 3", async () => {
   const file = join(folder(), "console.log");
