@@ -53,7 +53,15 @@ export interface Membership {
   };
   readonly power?: { readonly statement: readonly string[] };
   readonly evidence?: { readonly all: readonly { readonly cannotTell: readonly string[]; readonly words: string }[] };
+  readonly against?: { readonly rollout: string; readonly status: string; readonly changes: readonly PlanChange[] } | null;
   readonly warnings: readonly string[];
+}
+
+/** A field in which a plan file differs from the plan that runs. */
+export interface PlanChange {
+  readonly field: string;
+  readonly runs: string | null;
+  readonly would: string | null;
 }
 
 /** 0 for a pass, 1 for a fail, halt or abort, 2 for everything undecided. */
@@ -103,6 +111,11 @@ export function describeRollout(one: Rollout): string {
   return parts.join("\n\n");
 }
 
+/** What a plan file changes, for people. */
+export function describeChanges(changes: readonly PlanChange[]): string {
+  return table([{ title: "FIELD" }, { title: "RUNS" }, { title: "FILE" }], changes.map((change) => [change.field, change.runs ?? "-", change.would ?? "-"]));
+}
+
 export function describeMembership(membership: Membership): string {
   const parts = [
     facts([
@@ -140,6 +153,11 @@ export function describeMembership(membership: Membership): string {
   // Where every device tells everything there is nothing to say.
   if (membership.evidence?.all.some((door) => door.cannotTell.length > 0) === true) {
     parts.push(membership.evidence.all.map((door) => door.words).join("\n"));
+  }
+  const { against } = membership;
+  if (against !== undefined && against !== null) {
+    const same = against.changes.length === 0;
+    parts.push(`against rollout ${against.rollout} (${against.status}): ${same ? "the same plan" : `${against.changes.length} fields differ`}${same ? "" : `\n${describeChanges(against.changes)}`}`);
   }
   for (const warning of membership.warnings) {
     parts.push(`${tone("warn", "warning")}: ${warning}`);

@@ -109,6 +109,23 @@ describe("rollouts", () => {
     expect((await site.call("GET", "/rollouts/r1/members?limit=6")).body["next"]).toBe(6);
   });
 
+  test("a plan is applied once, compared with what runs, and refused when another one runs", async () => {
+    const site = await new Site().fleet(10);
+    await site.release("1.1.0");
+    const body = { release: "1.1.0", plan, ...order() };
+    expect((await site.call("POST", "/rollouts/plan", { body })).body["against"]).toBeNull();
+    expect((await site.call("POST", "/rollouts/apply", { body })).body).toMatchObject({ action: "started", rollout: "r1", replaces: null, changes: [], membership: { members: 10 } });
+    const length = site.log.length;
+    expect((await site.call("POST", "/rollouts/apply", { body })).body).toEqual({ action: "unchanged", rollout: "r1", replaces: null, changes: [], membership: null });
+    expect(site.log.length).toBe(length);
+    const other = { ...body, plan: { ...plan, alpha: 0.01 } };
+    expect((await site.call("POST", "/rollouts/plan", { body: other })).body["against"]).toEqual({ rollout: "r1", status: "running", changes: [{ field: "alpha", runs: "0.05", would: "0.01" }] });
+    const refused = await site.call("POST", "/rollouts/apply", { body: other });
+    expect([refused.status, refused.body.error?.code]).toEqual([409, "rollout/plan-frozen"]);
+    await site.call("POST", "/rollouts/r1/halt", { body: order() });
+    expect((await site.call("POST", "/rollouts/apply", { body: other })).body).toMatchObject({ action: "revised", rollout: "r2", replaces: "r1", changes: [{ field: "alpha" }] });
+  });
+
   test("a plan without success criteria does not start (R14), and the message says what to write", async () => {
     const site = await new Site().fleet(10);
     await site.release("1.1.0");

@@ -15,6 +15,7 @@ export class HttpTrouble extends CoalmineError {
 /** What the state of fleet or rollout does not allow, though the request is well formed. */
 const conflicts: ReadonlySet<string> = new Set([
   "rollout/status",
+  "rollout/plan-frozen",
   "rollout/overlap",
   "rollout/empty",
   "rollout/canary",

@@ -306,6 +306,9 @@ const doorEvidence = z.object({
   words: z.string(),
 });
 
+const planChange = z.object({ field: z.string(), runs: z.string().nullable(), would: z.string().nullable() });
+const planAgainst = z.object({ rollout: z.string(), status: z.string(), changes: z.array(planChange) });
+
 export const membership = z.object({
   release: z.string(),
   seed: z.number(),
@@ -316,9 +319,17 @@ export const membership = z.object({
   representativeness: z.looseObject({}),
   power,
   evidence: z.object({ all: z.array(doorEvidence), canary: z.array(doorEvidence) }).describe("what devices of each door can tell"),
+  against: planAgainst.nullable().optional().describe("the newest rollout of the release, and how the plan differs from it"),
   warnings: z.array(z.string()),
 });
 export const started = z.object({ id: z.string(), membership });
+export const applied = z.object({
+  action: z.enum(["started", "unchanged", "revised"]),
+  rollout: z.string(),
+  replaces: z.string().nullable().describe("the halted or held rollout that ended for this revision"),
+  changes: z.array(planChange).describe("how the plan differs from the one that ran"),
+  membership: membership.nullable().describe("null when nothing was started"),
+});
 
 export const rollbackPlan = z.object({
   of: z.string(),

@@ -4,6 +4,7 @@ import { type Authority, CoalmineError, type DeviceId, type Instant, type Judge,
 import type { PublicKey } from "@coalmine/mcuboot";
 import type { BlockAnswer, BlockRequest } from "@coalmine/protocol";
 import { checkArchivable, freedBy, unpack, writeArchive } from "./archive.ts";
+import { type Applied, applyRollout, type PlanAgainst, planAgainst, replacedBy } from "./apply.ts";
 import { Conductor, type Outcome, type RolloutOrder } from "./conductor.ts";
 import type { Effect } from "./dispatch.ts";
 import type { Selector } from "./entry.ts";
@@ -236,7 +237,21 @@ export class Host implements ProxyHost {
   }
 
   planRollout(input: RolloutInput): Membership {
-    return planRollout(this.conductor, input, this.#options.clock.now());
+    return planRollout(this.conductor, { replaces: replacedBy(this.conductor, input.release), ...input }, this.#options.clock.now());
+  }
+
+  /** What runs of a release, and how a plan differs from it; null when nothing does. Changes nothing. */
+  planAgainst(input: RolloutInput): PlanAgainst | null {
+    return planAgainst(this.conductor, input);
+  }
+
+  /** Makes a plan file true; doing it again changes nothing (R32). */
+  async applyRollout(input: RolloutInput): Promise<Applied> {
+    const { applied, outcome } = applyRollout(this.conductor, input, this.#options.clock.now());
+    if (outcome.entries.length > 0) {
+      await this.#carryOut(outcome);
+    }
+    return applied;
   }
 
   async startRollout(input: RolloutInput): Promise<{ readonly id: RolloutId; readonly membership: Membership }> {

@@ -160,6 +160,8 @@ export interface RolloutInput {
   readonly seed: number;
   /** What the fleet did before, measured elsewhere; else its own history is asked. A rehearsal's twin has none. */
   readonly baseline?: Baseline | undefined;
+  /** A rollout that ends before this one starts: its devices are free. */
+  readonly replaces?: RolloutId | undefined;
   /** Lifts a bar on the release, by name and reason. */
   readonly override?: boolean | undefined;
   readonly authority: Authority;
@@ -194,7 +196,7 @@ export function planRollout(conductor: Conductor, input: RolloutInput, at: Insta
     release,
     plan: input.plan,
     seed: input.seed,
-    rollouts: conductor.state.rollouts.values(),
+    rollouts: [...conductor.state.rollouts.values()].filter((rollout) => rollout.id !== input.replaces),
     refusal: (device) => hops.refusal(release, device),
     baseline: input.baseline,
     at,
@@ -257,7 +259,7 @@ export function startRollback(conductor: Conductor, input: RollbackStart, at: In
 }
 
 /** What a migration must not do: pass for none, or reach everybody in its only stage without a green matrix (R42). */
-function refuseUnproven(conductor: Conductor, release: ReleaseRecord, { plan, override }: RolloutInput): void {
+export function refuseUnproven(conductor: Conductor, release: ReleaseRecord, { plan, override }: RolloutInput): void {
   if (override === true) {
     return;
   }
@@ -272,7 +274,8 @@ function refuseUnproven(conductor: Conductor, release: ReleaseRecord, { plan, ov
   }
 }
 
-function refuseBarred(release: ReleaseRecord, override: boolean | undefined): void {
+/** Throws `release/barred` or `release/archived`. */
+export function refuseBarred(release: ReleaseRecord, override: boolean | undefined): void {
   if (release.archived !== null) {
     throw new CoalmineError("release/archived", `release ${release.id} is archived: its files are not at hand; restore it first (release restore ${release.id})`);
   }

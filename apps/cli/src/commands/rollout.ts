@@ -6,7 +6,7 @@ import { about, badUsage } from "../output/exit.ts";
 import { output } from "../output/output.ts";
 import { table } from "../output/table.ts";
 import { tone, toneOf } from "../output/text.ts";
-import { describeMembership, describeRollout, type Membership, type Rollout, rolloutExitCode } from "../rollout-view.ts";
+import { describeChanges, describeMembership, describeRollout, type Membership, type PlanChange, type Rollout, rolloutExitCode } from "../rollout-view.ts";
 import { whole } from "./arguments.ts";
 import { example } from "./example.ts";
 import { type SelectorFlags, selectorOf, selectorOptions } from "./selector.ts";
@@ -45,6 +45,12 @@ export function register(program: Command): void {
   example(
     startOptions(rollout.command("start").description("start a rollout"), { reason: "needed" }).option("--override", "lift a bar on the release; the reason is recorded").action(start),
     "coalmine rollout start 1.2.0 --plan plan.yaml --reason 'weekly release'",
+  );
+  example(
+    startOptions(rollout.command("apply").description("make a plan file true: start it, or leave it alone when it runs already; after a halt or hold a changed plan is the next revision"), { reason: "needed" })
+      .option("--override", "lift the bar that a halt put on the release; the reason is recorded")
+      .action(apply),
+    "coalmine rollout apply 1.2.0 --plan plan.yaml --reason 'merge of #42'",
   );
   example(clientOptions(rollout.command("list").description("list rollouts")).action(list), "coalmine rollout list");
   example(clientOptions(rollout.command("show").description("stages, states and gates of one rollout").argument("<id>")).action(show), "coalmine rollout show r1 --json");
@@ -127,6 +133,24 @@ async function start(release: string, flags: StartFlags): Promise<void> {
   const started = await client.post<{ id: string; membership: Membership }>("/rollouts", await requestOf(release, flags));
   const made = await client.get<Rollout>(path`/rollouts/${started.id}`);
   output(flags).result({ ...made, membership: started.membership }, () => `rollout ${started.id} started\n\n${describeMembership(started.membership)}`);
+}
+
+interface Applied {
+  readonly action: "started" | "unchanged" | "revised";
+  readonly rollout: string;
+  readonly replaces: string | null;
+  readonly changes: readonly PlanChange[];
+  readonly membership: Membership | null;
+}
+
+async function apply(release: string, flags: StartFlags): Promise<void> {
+  const done = await clientOf(flags).post<Applied>("/rollouts/apply", await requestOf(release, flags));
+  const said = {
+    started: () => `rollout ${done.rollout} started`,
+    unchanged: () => `rollout ${done.rollout} is as the plan says: nothing to do`,
+    revised: () => `rollout ${done.rollout} follows ${done.replaces} with the next revision of the plan`,
+  }[done.action]();
+  output(flags).result(done, () => [said, ...(done.changes.length === 0 ? [] : [describeChanges(done.changes)]), ...(done.membership === null ? [] : [describeMembership(done.membership)])].join("\n\n"));
 }
 
 async function list(flags: ClientFlags): Promise<void> {

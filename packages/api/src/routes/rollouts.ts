@@ -23,7 +23,7 @@ import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { presentMember, presentPower, presentRollout } from "../present.ts";
 import { checkIfMatch, etag } from "../revision.ts";
-import { excuseBody, memberPage, memberQuery, membership, name, orderBody, promoteBody, report, reportQuery, rollout, rolloutBody, rolloutList, rolloutPlanBody, started } from "../schemas.ts";
+import { applied, excuseBody, memberPage, memberQuery, membership, name, orderBody, promoteBody, report, reportQuery, rollout, rolloutBody, rolloutList, rolloutPlanBody, started } from "../schemas.ts";
 
 /** Orders on a rollout. A halt must never wait for a fresh look; everything else names the revision it was decided on. */
 const orders = {
@@ -58,7 +58,31 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
     { schema: { tags: ["rollouts"], summary: "What starting would do: members, stages, who is left out. Changes nothing", body: rolloutPlanBody, ...answers(membership, { failures: ["400", "404", "409"] }) } },
     async ({ body }) => {
       const input = inputOf(body);
-      return presentMembership(input, host.planRollout(input), conductor.state.devices);
+      const against = host.planAgainst(input);
+      return { ...presentMembership(input, host.planRollout(input), conductor.state.devices), against: against === null ? null : { ...against, changes: [...against.changes] } };
+    },
+  );
+
+  app.post(
+    "/rollouts/apply",
+    {
+      schema: {
+        tags: ["rollouts"],
+        summary: "Make a plan true: start its rollout, leave it alone when it runs already, or follow a halted or held one with the next revision of its plan",
+        body: rolloutBody,
+        ...answers(applied, { failures: ["400", "404", "409", "503"] }),
+      },
+    },
+    async ({ body }) => {
+      const input = inputOf(body);
+      const done = await host.applyRollout(input);
+      return {
+        action: done.action,
+        rollout: done.rollout,
+        replaces: done.action === "revised" ? done.replaces : null,
+        changes: done.action === "started" ? [] : [...done.against.changes],
+        membership: done.action === "unchanged" ? null : presentMembership(input, done.membership, conductor.state.devices),
+      };
     },
   );
 
