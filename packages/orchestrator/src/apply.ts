@@ -48,7 +48,7 @@ export function planChanges(runs: Plan, would: Plan): PlanChange[] {
 }
 
 /** The newest rollout of a release that has not been given up: what a plan file is compared with. */
-export function standingRollout(conductor: Conductor, release: string): Rollout | undefined {
+function standingRollout(conductor: Conductor, release: string): Rollout | undefined {
   return [...conductor.state.rollouts.values()].findLast((rollout) => rollout.release === release && rollout.rollback === null && rollout.status !== "aborted");
 }
 
