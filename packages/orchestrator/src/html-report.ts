@@ -39,7 +39,7 @@ export function reportHtml(input: HtmlReportInput): string {
 </head>
 <body>
 <main>
-${[head(input), verdict(report), exposure(input), evidence(input), effects(input), arms(report), stages(report), doors(report), cover(report), overrides(report), crashes(report), devices(report), history(report)].filter((part) => part !== "").join("\n")}
+${[head(input), verdict(report), exposure(input), evidence(input), effects(input), arms(input), stages(report), doors(report), cover(report), overrides(report), crashes(report), devices(report), history(report)].filter((part) => part !== "").join("\n")}
 <footer>Made ${escapeHtml(input.madeAt)} from the event log, revision ${rollout.revision}. Evidence is an e-value: how many times likelier the data are if the release does harm; ${percent(input.plan.alpha)} of good releases may be halted, however often anybody looks.</footer>
 </main>
 </body>
@@ -162,20 +162,20 @@ function effectRow(reading: GateReading, criterion: Criterion | undefined): Effe
   return [{ ...common, ...effect, reference: 0, referenceLabel: "as the controls", margin, marginLabel: `excludes ${format(margin)}`, format }];
 }
 
-function arms(report: RolloutReport): string {
-  const arm = (counts: GateReading["canary"] | null, metric: string): string[] =>
-    counts === null ? ["", "", "", ""] : [counts.devices.toLocaleString("en"), counts.exposure_h > 0 ? `${short(counts.exposure_h)} h` : "", counts.events.toLocaleString("en"), estimateText(counts.estimate, metric)];
+function arms({ report, plan }: HtmlReportInput): string {
+  const arm = (counts: GateReading["canary"] | null, reading: GateReading): string[] =>
+    counts === null ? ["", "", "", ""] : [counts.devices.toLocaleString("en"), counts.exposure_h > 0 ? `${short(counts.exposure_h)} h` : "", counts.events.toLocaleString("en"), estimateText(counts.estimate, reading, plan)];
   const rows = (gates: readonly GateReading[]): string =>
     gates
       .map((reading) => {
         const { evidence: weighed } = reading;
         const odds = weighed === undefined ? "" : `${oddsText(weighed.lnEHalt)} of ${oddsText(weighed.haltAt)}`;
-        const cells = [...arm(reading.canary, reading.metric), ...arm(reading.control, reading.metric), odds].map((text) => `<td class="number">${escapeHtml(text)}</td>`).join("");
+        const cells = [...arm(reading.canary, reading), ...arm(reading.control, reading), odds].map((text) => `<td class="number">${escapeHtml(text)}</td>`).join("");
         return `<tr><th scope="row">${escapeHtml(reading.gate)}</th><td><span class="badge ${verdictTone(reading.verdict)}">${reading.verdict}</span></td>${cells}</tr><tr class="words"><td></td><td colspan="10">${escapeHtml(reading.reason)}</td></tr>`;
       })
       .join("");
   const table = (gates: readonly GateReading[]): string =>
-    `<div class="wide"><table><thead><tr><th></th><th></th><th colspan="4" class="group">canary</th><th colspan="4" class="group">control</th><th class="group">evidence</th></tr><tr><th>gate</th><th>verdict</th>${"<th>n</th><th>exposure</th><th>events</th><th>estimate</th>".repeat(2).replaceAll("<th>", '<th class="number">')}<th class="number">of what halts</th></tr></thead><tbody>${rows(gates)}</tbody></table></div>`;
+    `<div class="wide"><table class="arms"><thead><tr><th></th><th></th><th colspan="4" class="group">canary</th><th colspan="4" class="group">control</th><th class="group">evidence</th></tr><tr><th>gate</th><th>verdict</th>${"<th>n</th><th>exposure</th><th>events</th><th>estimate</th>".repeat(2).replaceAll("<th>", '<th class="number">')}<th class="number">of halt</th></tr></thead><tbody>${rows(gates)}</tbody></table></div>`;
   const closed = report.stageGates.map(({ stage, at, gates }) => `<details><summary>Stage ${escapeHtml(stage)} as it closed at ${moment(at)}</summary>${table(gates)}</details>`);
   return section("Gates, both arms", (report.gates.length === 0 ? "<p>No readings.</p>" : table(report.gates)) + closed.join(""));
 }
@@ -256,11 +256,22 @@ const moment = (iso: string): string => escapeHtml(`${iso.slice(0, 10)} ${iso.sl
 const short = (value: number): string => Number(value.toPrecision(3)).toLocaleString("en", { maximumFractionDigits: 4 });
 const percent = (share: number): string => `${short(100 * share)} %`;
 
-function estimateText(value: number | null, metric: string): string {
+/** An arm's estimate in the metric's own unit: means of logarithms are geometric means. */
+function estimateText(value: number | null, { metric, evidence: weighed }: GateReading, plan: HtmlReportInput["plan"]): string {
   if (value === null) {
     return "";
   }
-  return metric === "boot-confirmation" ? percent(value) : metric === "crash-rate" || metric === "silence" ? `${short(value)} / day` : short(value);
+  switch (weighed?.kind) {
+    case "share":
+      return percent(value);
+    case "ratio":
+      return `${short(value)} / day`;
+    case "bound":
+    case "difference":
+      return `${short(plan.gates.find((gate) => gate.metric === metric)?.scale === "ln" ? Math.exp(value) : value)}${metric === "crash-rate" ? " / h" : ""}`;
+    default:
+      return metric === "boot-confirmation" ? percent(value) : short(value);
+  }
 }
 
 function names(list: readonly string[]): string {

@@ -42,8 +42,10 @@ code { font: 13px/1.4 ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", monospa
 .badge.warn { background: var(--warn-bg); color: var(--warn); }
 h1 .badge { font-size: 14px; }
 .wide { overflow-x: auto; }
+.arms { font-size: 12.5px; }
+.arms tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 7em; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
-th, td { padding: 5px 10px 5px 0; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
+th, td { padding: 5px 8px 5px 0; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
 thead th { color: var(--soft); font-weight: 500; font-size: 12.5px; border-top: 0; white-space: nowrap; }
 thead .group { text-align: center; border-bottom: 1px solid var(--line); }
 tbody th { font-weight: 600; white-space: nowrap; }
