@@ -85,6 +85,8 @@ export interface Assignment {
   way: Way;
   /** Slot 1 holds exactly the image of the release, and an order brings it back. */
   swapBack: boolean;
+  /** Its other slot holds an intact earlier image that an order brings back (R40), as far as it has said. */
+  keeps: boolean;
   /** A swap-back was tried and could not begin: from then on it is a download. */
   swapBackFailed: boolean;
   /** False while it must not be offered the release, whatever its stage. */

@@ -269,6 +269,7 @@ function openReasons(rollout: Rollout, stage: StageState, judgement: Judgement, 
       missing.push(`${needed - settledCount} of ${stage.size} devices still under way`);
     }
   }
+  missing.push(...keepsTooLittle(rollout));
   const elapsed = since(now, listenedSince(rollout, stage.openedAt as Instant));
   if (elapsed < rollout.soakMin) {
     missing.push(`soak ${formatDuration(elapsed)} of ${formatDuration(rollout.soakMin)}`);
@@ -283,6 +284,19 @@ function openReasons(rollout: Rollout, stage: StageState, judgement: Judgement, 
     }
   }
   return missing;
+}
+
+/** R40: a rollout is not done while too few of its devices could go back. */
+function keepsTooLittle(rollout: Rollout): string[] {
+  const min = rollout.plan.rollbackShareMin ?? 0;
+  if (min === 0 || rollout.stage !== rollout.stages.length - 1) {
+    return [];
+  }
+  const holding = rollout.members.filter((member) => member.state === "confirmed" || member.state === "soaking" || member.state === "healthy");
+  const able = holding.filter((member) => member.keeps).length;
+  return able >= min * holding.length
+    ? []
+    : [`${able} of ${holding.length} devices on the release keep an intact earlier image, ${Math.round(min * 100)} % are needed (rollbackShareMin)`];
 }
 
 function closeStage(rollout: Rollout, judgement: Judgement, record: (decision: Decision) => void): void {

@@ -129,6 +129,8 @@ export type Signal =
       readonly boot: number;
       /** By the names of gates. */
       readonly metrics: Readonly<Record<string, number>>;
+      /** The other slot holds an intact earlier image that an order brings back (R40). */
+      readonly keeps?: boolean;
       /** As in `Member`, as of now. */
       readonly swapBack?: boolean;
       readonly ready?: boolean;

@@ -165,6 +165,7 @@ function newAssignment(member: Member, at: Instant): Assignment {
     offeredAt: null,
     way: "download",
     swapBack: member.swapBack ?? false,
+    keeps: false,
     swapBackFailed: false,
     ready: member.ready ?? true,
     startedAt: null,

@@ -30,6 +30,7 @@ export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: S
     case "heard": {
       const sooner = what.interval < member.interval;
       member.interval = what.interval;
+      member.keeps = what.keeps ?? false;
       member.swapBack = what.swapBack ?? false;
       setReady(rollout, index, position, what.ready ?? true);
       if (member.silent) {

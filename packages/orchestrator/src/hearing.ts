@@ -38,6 +38,10 @@ export function hear(state: HostState, judge: Judge, heard: Heard, effects: Effe
     if (settled.has(member.state) || member.state === "confirmed") {
       effects.push({ kind: "clear", device: id });
     }
+    if (member.state === "confirmed" || (member.state === "healthy" && (rollout.plan.rollbackShareMin ?? 0) > 0)) {
+      // What lies in the other slot may have changed with the confirmation: some clients erase it (R40).
+      effects.push({ kind: "send", device: id, command: { kind: "identify" } });
+    }
     if (left !== undefined) {
       tellLeft(left, rollout, member, judge, at);
     }

@@ -42,5 +42,6 @@ export * from "./selector.ts";
 export * from "./slots.ts";
 export * from "./snapshot.ts";
 export * from "./summary.ts";
+export * from "./way-back.ts";
 export * from "./swu.ts";
 export * from "./voice.ts";

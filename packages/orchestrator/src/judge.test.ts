@@ -26,6 +26,7 @@ const member = (index: number): Assignment => ({
   silent: false,
   way: "download",
   swapBack: false,
+  keeps: false,
   swapBackFailed: false,
   ready: true,
   reason: "",

@@ -24,6 +24,7 @@ import { inspectArtifact, refuseForFleet } from "./inspection.ts";
 import { layoutChanges, markMigration } from "./layout.ts";
 import { checkMatrix, matrixGap, type MatrixResult } from "./matrix.ts";
 import { planRollback, type RollbackInput, type RollbackPlan, rollbackStarted, wayBackOf } from "./rollback.ts";
+import { lastWayBackWarning } from "./way-back.ts";
 import { freeze, type Membership, type ReleaseRecord } from "./membership.ts";
 
 /** A file offered for one variant. */
@@ -190,7 +191,7 @@ export function selectorOf(conductor: Conductor, input: Pick<RolloutInput, "coho
 export function planRollout(conductor: Conductor, input: RolloutInput, at: Instant): Membership {
   const release = releaseOf(conductor, input.release);
   const hops = new Hops(conductor.state.releases.values());
-  return freeze({
+  const membership = freeze({
     devices: conductor.state.devices,
     selector: selectorOf(conductor, input),
     release,
@@ -201,6 +202,8 @@ export function planRollout(conductor: Conductor, input: RolloutInput, at: Insta
     baseline: input.baseline,
     at,
   });
+  const devices = membership.members.flatMap((member) => conductor.state.devices.get(member.device) ?? []);
+  return { ...membership, warnings: [...membership.warnings, ...lastWayBackWarning(devices, conductor.state.releases.values())] };
 }
 
 /** Starts a rollout: membership is frozen, and the first stage opens. */

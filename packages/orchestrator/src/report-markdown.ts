@@ -39,6 +39,7 @@ export function reportMarkdown(report: RolloutReport): string {
     lines.push("", "## Crash-free", "", ...table(["arm", "devices", "crash-free devices", "device-hours", "crash-free hours"], [["canary", ...crashFreeCells(canary)], ["control", ...crashFreeCells(control)]]));
   }
   lines.push("", "## Canary against the fleet", "", escape(coverSentence(report.representativeness)), "", ...table(coverTitles, coverRows(report.representativeness)));
+  lines.push("", "## Way back", "", ...wayBackLines(report));
   lines.push("", "## Crashes of the release", "");
   lines.push(
     ...(report.crashes.length === 0
@@ -95,4 +96,18 @@ function formatEstimate(value: number): string {
 function names(devices: readonly string[]): string {
   const shown = devices.slice(0, 10).join(", ");
   return devices.length > 10 ? `${shown} and ${devices.length - 10} more` : shown;
+}
+
+/** R40, and what a rollback has to do with this rollout. */
+function wayBackLines({ rollout, wayBack }: RolloutReport): string[] {
+  const { devices, able, share } = wayBack;
+  const lines = [share === null ? "No device holds the release." : `${able} of ${devices} devices that hold the release keep an intact earlier image and could go back by an order (${Math.round(share * 100)} %).`];
+  if (rollout.rollback !== null) {
+    const predicted = Object.entries(rollout.rollback.predicted).flatMap(([name, count]) => (count === 0 ? [] : [`${count} ${name}`]));
+    lines.push("", `This is the rollback of rollout ${escape(rollout.rollback.of)}, from release ${escape(rollout.rollback.from)}${rollout.rollback.emergency ? ", an emergency" : ""}. Predicted before its start: ${predicted.join(", ")}.`);
+  }
+  if (rollout.rolledBackBy.length > 0) {
+    lines.push("", `Rolled back by ${rollout.rolledBackBy.map(escape).join(", ")}.`);
+  }
+  return lines;
 }

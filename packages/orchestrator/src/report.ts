@@ -13,6 +13,7 @@ import type { DeviceRecord } from "./inventory.ts";
 import type { EventLog, StoredEntry } from "./ports.ts";
 import { type DoorReport, doorsOf } from "./report-doors.ts";
 import { type RolloutSummary, summarise } from "./summary.ts";
+import { shareOf, type WayBackShare } from "./way-back.ts";
 
 export interface ReportedDevice {
   readonly device: string;
@@ -83,6 +84,8 @@ export interface RolloutReport {
   readonly devices: readonly ReportedDevice[];
   /** Devices that hold or held an offer and never began. */
   readonly offeredOnly: readonly string[];
+  /** Devices on the release that keep an intact earlier image which an order brings back (R40). */
+  readonly wayBack: WayBackShare;
   readonly crashes: readonly CrashGroup[];
   readonly logs: readonly LogGroup[];
   /** Decisions about the rollout as a whole, oldest first. */
@@ -145,6 +148,7 @@ export async function rolloutReport(conductor: Conductor, log: EventLog, id: Rol
       endedAt: rollout.endedAt === null ? null : iso(rollout.endedAt),
       revision: rollout.revision,
     },
+    wayBack: shareOf(rollout),
     haltedBy:
       rollout.haltedBy === null
         ? null

@@ -4,6 +4,7 @@ import type { Attempt, Report } from "@coalmine/protocol";
 import type { DeviceRecord, Samples } from "./inventory.ts";
 import { hex, type ReleaseArtifact } from "./entry.ts";
 import { canSwapBack } from "./slots.ts";
+import { noWayBack } from "./way-back.ts";
 
 /**
  * What one report means for the rollout a device takes part in. `artifact` is the one of the release that fits the
@@ -24,8 +25,8 @@ export function signalsOf(
   const { body } = report;
   const target = artifact?.imageHash ?? "";
   const signals: Signal[] = [];
-  /** Where a member of a rollback stands: told with everything that is heard of it. */
-  const way = left === undefined ? {} : { swapBack: canSwapBack(device, target), ready: left.holds };
+  /** What is known of the other slot, and where a member of a rollback stands: told with everything that is heard of it. */
+  const way = left === undefined ? { keeps: noWayBack(device) === undefined } : { keeps: noWayBack(device) === undefined, swapBack: canSwapBack(device, target), ready: left.holds };
   const fromAttempt = (attempt: Attempt, reason: string): void => {
     if (attempt.offer !== member.offer || member.offer === 0) {
       return;

@@ -5,7 +5,7 @@
 // A2. Every attempt has exactly one end: confirmed, reverted, refused or failed.
 // A3. An end is reported by every boot until one report of it is acknowledged, and repeated in every hello.
 import type { Attempt, ConfirmPolicy, ResetCause } from "@coalmine/protocol";
-import { type Device, type Turn, write } from "./device.ts";
+import { type Device, findDefect, type Turn, write } from "./device.ts";
 import { type FlashState, hex, otherSlot } from "./flash-state.ts";
 import { send } from "./outbox.ts";
 import { type AttemptRecord, encodeAttempt, encodeSeen, isFinal, seenMax } from "./records.ts";
@@ -168,6 +168,9 @@ export function confirmTrial(turn: Turn): void {
   }
   const { attempt, running } = device;
   device.trial = null;
+  if (findDefect(device, "erases-slot1") !== undefined) {
+    device.flash = device.flash.wipe(otherSlot(device.slot));
+  }
   device.confirmAt = Number.POSITIVE_INFINITY;
   device.deadlineAt = Number.POSITIVE_INFINITY;
   if (attempt !== null && !isFinal(attempt.stage) && running !== null && hex(attempt.target) === running.hash) {

@@ -41,6 +41,8 @@ export type DefectBehaviour =
   /** Its first start loses the stored identity: the device cannot speak any more, whatever image runs. */
   | { readonly kind: "migration-loss" }
   /** Its clock runs `factor` times as fast as time and is `offset_s` ahead. */
+  /** Erases the other slot when it confirms: the update works, and nothing is left to go back to. */
+  | { readonly kind: "erases-slot1" }
   | { readonly kind: "clock-skew"; readonly factor: number; readonly offset_s: number };
 
 export type Defect = DefectBehaviour & { readonly only?: DefectFilter | undefined };

@@ -31,11 +31,12 @@ const shape = z.discriminatedUnion(
     z.strictObject({ kind: z.literal("slow-brick"), after: span, spread: duration.prefault("0s"), only }),
     z.strictObject({ kind: z.literal("silent"), after: duration.prefault("0s"), only }),
     z.strictObject({ kind: z.literal("migration-loss"), only }),
+    z.strictObject({ kind: z.literal("erases-slot1"), only }),
     z.strictObject({ kind: z.literal("clock-skew"), factor: z.number().min(0.01).max(100).default(1), offset: duration.prefault("0s"), only }),
   ],
   {
     error:
-      "kind must be one of boot-loop, hang-before-confirm, never-confirms, crash-rate, late-crash, crash-after-boot, leak, battery-drain, link-loss, slow-brick, silent, migration-loss, clock-skew",
+      "kind must be one of boot-loop, hang-before-confirm, never-confirms, crash-rate, late-crash, crash-after-boot, leak, battery-drain, link-loss, slow-brick, silent, migration-loss, erases-slot1, clock-skew",
   },
 );
 
@@ -48,6 +49,7 @@ export const defect = shape.transform((entry): Defect => {
       return { kind: entry.kind, after_s: seconds(entry.after), early: entry.early, only: filter };
     case "never-confirms":
     case "migration-loss":
+    case "erases-slot1":
       return { kind: entry.kind, only: filter };
     case "crash-rate":
     case "battery-drain":
