@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { rollbackPlan, rollbackStarted, rollout } from "./schemas.ts";
+import { rollbackInventory, rollbackPlan, rollbackStarted, rollout } from "./schemas.ts";
 import { Site } from "./testing/site.ts";
 
 /** Release 1.0.0 is known, and both canaries of r1 run 1.1.0 for good. */
@@ -32,6 +32,14 @@ test("a rollback is planned, then started: both answers have the shape they prom
   expect((await site.call("GET", "/rollouts/r2")).body).toMatchObject({ release: "1.0.0", rollback: { of: "r1", from: "1.1.0", emergency: false }, population: canaries.length });
   const audit = await site.call("GET", "/audit?rollout=r1&brief=true");
   expect((audit.body["records"] as { type: string; rollout: string }[]).map(({ type, rollout: id }) => `${type} ${id}`)).toContain("rollout-started r2");
+});
+
+test("the inventory says who could go back, in the shape it promises", async () => {
+  const { site } = await reached();
+  const made = await site.call("GET", "/rollbacks/inventory?strata=hardware,site");
+  expect(rollbackInventory.strict().safeParse(made.body).error?.issues).toBeUndefined();
+  expect(made.body).toMatchObject({ devices: 10, able: 0, share: 0, byStratum: [{ stratum: "revA|field", devices: 10 }], reasons: [{ reason: "its other slot holds no intact image", devices: 10 }] });
+  expect((await site.call("GET", "/rollbacks/inventory?release=1.1.0")).body).toMatchObject({ devices: 2 });
 });
 
 test("what stands in the way of a rollback is said with a status of its own", async () => {

@@ -331,6 +331,19 @@ export const applied = z.object({
   membership: membership.nullable().describe("null when nothing was started"),
 });
 
+const wayBackShare = { devices: z.number(), able: z.number(), share: z.number().nullable() };
+export const rollbackInventory = z.object({
+  ...wayBackShare,
+  byRelease: z.array(z.object({ release: z.string(), ...wayBackShare })),
+  byStratum: z.array(z.object({ stratum: z.string(), ...wayBackShare })),
+  reasons: z.array(z.object({ reason: z.string(), devices: z.number() })).describe("why devices cannot go back by an order"),
+  lastWayBack: z.array(z.object({ device: z.string(), runs: z.string(), why: z.string(), keeps: z.string() })).describe("devices whose next upload destroys the only good image they have"),
+});
+export const rollbackInventoryQuery = z.strictObject({
+  release: z.string().max(64).optional().describe("only devices that run this release"),
+  strata: z.string().max(256).optional().describe("dimensions, separated by commas; hardware when left out"),
+});
+
 export const rollbackPlan = z.object({
   of: z.string(),
   from: z.string(),

@@ -33,6 +33,8 @@ export class Commands {
   readonly #endpoint: () => Endpoint;
   readonly #kept = new Map<DeviceId, Kept>();
   readonly #queues = new Map<DeviceId, Uint8Array[]>();
+  /** Queued orders to update, which can be taken back as an offer can. */
+  readonly #orders = new WeakSet<Uint8Array>();
 
   constructor(options: { readonly limits: CoapLimits; readonly endpoint: () => Endpoint }) {
     this.#limits = options.limits;
@@ -64,6 +66,9 @@ export class Commands {
       return;
     }
     const queue = this.#queues.get(device) ?? [];
+    if (command.kind === "swap-back") {
+      this.#orders.add(bytes);
+    }
     queue.push(bytes);
     if (queue.length > this.#limits.commands) {
       queue.shift();
@@ -72,8 +77,13 @@ export class Commands {
     this.#pump(device);
   }
 
-  /** Takes back the kept offer. */
+  /** Takes back the kept offer, and an order to go back that the device has not fetched. */
   clear(device: DeviceId): void {
+    const queue = this.#queues.get(device) ?? [];
+    const order = queue.findIndex((bytes) => this.#orders.has(bytes));
+    if (order >= 0) {
+      queue.splice(order, 1);
+    }
     if (this.#kept.delete(device)) {
       this.#changed(device);
     }

@@ -191,6 +191,15 @@ describe("an offer", () => {
     expect((await late.request(desired))?.payload).toEqual(Buffer.from(encodeCommand(offers[0])));
   });
 
+  test("is taken back with an order to go back that the device has not fetched; other commands stay", async () => {
+    const { link, device } = await coapSite();
+    await link.send(dev1, { kind: "swap-back", offer: 9, imageHash: noise(32) });
+    await link.send(dev1, cancel(3));
+    await link.clear(dev1);
+    const one = await device();
+    expect(decodeCommand(new Uint8Array((await one.request(command))?.payload ?? []))).toEqual({ kind: "ok", value: cancel(3) });
+  });
+
   test("of one device is never told to another (I12)", async () => {
     const { link, device } = await coapSite();
     const two = await device({ id: "dev-2" });

@@ -115,8 +115,8 @@ export function lastGoodImage(device: DeviceRecord, known: Known): LastWayBack |
     return undefined;
   }
   const release = known.get(running.imageHash)?.release;
-  const why = !running.confirmed ? "not confirmed" : release?.barred != null ? `release ${release.id} is barred` : undefined;
-  if (why === undefined || known.get(slot1.imageHash)?.release.barred != null) {
+  const why = !running.confirmed ? "not confirmed" : release !== undefined && release.barred !== null ? `release ${release.id} is barred` : undefined;
+  if (why === undefined || (known.get(slot1.imageHash)?.release.barred ?? null) !== null) {
     return undefined;
   }
   return { device: device.id, runs: running.version, why, keeps: slot1.version };

@@ -87,6 +87,7 @@ export function planFaults(turn: Turn): void {
       case "battery-drain":
       case "link-loss":
       case "migration-loss":
+      case "erases-slot1":
       case "clock-skew":
         break;
     }

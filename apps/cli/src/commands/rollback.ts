@@ -51,6 +51,47 @@ export function register(program: Command): void {
     "coalmine rollback start r2 --reason 'crashes in the field'",
     "coalmine rollback start r2 --emergency --reason 'devices overheat'",
   );
+  example(
+    clientOptions(rollback.command("inventory").description("which devices could go back to the image in their other slot by an order, and whose next upload would destroy the last good one"))
+      .option("--release <id>", "only devices that run this release")
+      .option("--strata <names>", "dimensions, separated by commas", "hardware")
+      .action(inventory),
+    "coalmine rollback inventory --release 1.2.0",
+  );
+}
+
+interface Share {
+  readonly devices: number;
+  readonly able: number;
+  readonly share: number | null;
+}
+
+interface Inventory extends Share {
+  readonly byRelease: readonly (Share & { readonly release: string })[];
+  readonly byStratum: readonly (Share & { readonly stratum: string })[];
+  readonly reasons: readonly { readonly reason: string; readonly devices: number }[];
+  readonly lastWayBack: readonly { readonly device: string; readonly runs: string; readonly why: string; readonly keeps: string }[];
+}
+
+async function inventory(flags: ClientFlags & { readonly release?: string; readonly strata: string }): Promise<void> {
+  const query = new URLSearchParams({ strata: flags.strata, ...(flags.release === undefined ? {} : { release: flags.release }) });
+  const made = await clientOf(flags).get<Inventory>(`/rollbacks/inventory?${query.toString()}`);
+  const shown = ({ devices, able, share }: Share): (string | number)[] => [devices, able, share === null ? "-" : `${Math.round(share * 100)} %`];
+  const columns = [{ title: "DEVICES", align: "right" as const }, { title: "ABLE", align: "right" as const }, { title: "SHARE", align: "right" as const }];
+  output(flags).result(made, () => {
+    const parts = [
+      facts([["can go back by an order", `${made.able} of ${made.devices} devices`]]),
+      table([{ title: "RELEASE", flexible: true }, ...columns], made.byRelease.map((one) => [one.release, ...shown(one)])),
+      table([{ title: "STRATUM", flexible: true }, ...columns], made.byStratum.map((one) => [one.stratum, ...shown(one)])),
+    ];
+    if (made.reasons.length > 0) {
+      parts.push(table([{ title: "DEVICES", align: "right" }, { title: "CANNOT, BECAUSE" }], made.reasons.map(({ reason, devices }) => [devices, reason])));
+    }
+    if (made.lastWayBack.length > 0) {
+      parts.push(`the next upload destroys the last good image of\n${table([{ title: "DEVICE" }, { title: "RUNS" }, { title: "KEEPS" }, { title: "WHY" }], made.lastWayBack.slice(0, 50).map((one) => [one.device, one.runs, one.keeps, one.why]))}`);
+    }
+    return parts.join("\n\n");
+  });
 }
 
 function options(command: Command, reason: "needed" | "optional"): Command {

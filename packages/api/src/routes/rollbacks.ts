@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { rolloutId } from "@coalmine/core";
-import { parsePlan, planFromData, type RollbackInput, type RollbackPlan } from "@coalmine/orchestrator";
+import { parsePlan, planFromData, type RollbackInput, type RollbackPlan, wayBackInventory } from "@coalmine/orchestrator";
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { etag } from "../revision.ts";
-import { rollbackBody, rollbackPlan, rollbackPlanBody, rollbackStarted } from "../schemas.ts";
+import { rollbackBody, rollbackInventory, rollbackInventoryQuery, rollbackPlan, rollbackPlanBody, rollbackStarted } from "../schemas.ts";
 
 export function rollbackRoutes(app: ZodApp, { host }: ApiContext): void {
   app.post(
@@ -18,6 +18,22 @@ export function rollbackRoutes(app: ZodApp, { host }: ApiContext): void {
       },
     },
     async ({ body }) => presentRollback(host.planRollback(inputOf(body))),
+  );
+
+  app.get(
+    "/rollbacks/inventory",
+    {
+      schema: {
+        tags: ["rollbacks"],
+        summary: "Which devices could go back to the image in their other slot by an order, and whose next upload would destroy the last good one",
+        querystring: rollbackInventoryQuery,
+        ...answers(rollbackInventory, { failures: ["400"] }),
+      },
+    },
+    async ({ query }) => {
+      const made = wayBackInventory(host.conductor.state, { release: query.release, strata: query.strata?.split(",") });
+      return { ...made, byRelease: [...made.byRelease], byStratum: [...made.byStratum], reasons: [...made.reasons], lastWayBack: [...made.lastWayBack] };
+    },
   );
 
   app.post(
