@@ -41,7 +41,8 @@ export function tellLeft(left: Rollout, rollback: Rollout, member: Assignment, j
   if (before === undefined || member.offer === 0) {
     return;
   }
-  const runsEarlier = member.state === "confirmed" || member.state === "soaking" || member.state === "healthy";
+  // Quarantined: the rollback was halted, and yet this device runs its release, and not the one that was left.
+  const runsEarlier = member.state === "confirmed" || member.state === "soaking" || member.state === "healthy" || member.state === "quarantined";
   if (runsEarlier && before.state !== "rolled_back") {
     bringBack(left, judge, before, rollback.id, at);
   } else if (member.state === "reverted" && before.state === "rolled_back") {
