@@ -72,7 +72,7 @@ class Run {
       this.#programs.push(await startMosquitto(mosquitto, join(lab.folder, "mosquitto"), mqtt));
     }
     this.#serve = await startServe(lab, ports);
-    this.#programs.push(startFleet(lab, mqtt));
+    this.#programs.push(startFleet(lab, ports));
     await this.#until("the fleet", async () => (await this.#api.get<{ total: number }>("/devices?limit=1")).total === lab.devices);
     for (const release of ["1.1.0", "1.3.0"]) {
       await this.#release(release);
