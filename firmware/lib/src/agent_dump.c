@@ -44,10 +44,15 @@ static void drop_dump(struct coalmine_agent *agent)
 static int number_of_dump(uint32_t size, uint32_t *number)
 {
 	uint8_t head[DUMP_HEAD];
-	uint32_t length = size < sizeof(head) ? size : (uint32_t)sizeof(head);
+	uint32_t length = DUMP_HEAD;
 	uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
-	int result = coalmine_port_coredump_read(0, head, length);
+	int result;
 
+	if (size < length) {
+		length = size;
+	}
+
+	result = coalmine_port_coredump_read(0, head, length);
 	if (result != 0) {
 		return result;
 	}
