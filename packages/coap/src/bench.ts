@@ -58,8 +58,10 @@ export async function bareServer(artifact: Uint8Array): Promise<BenchServer> {
     });
     socket.send(answer, peer.port, peer.address);
   });
+  // The look-up above answers at once, so the socket may be listening before bind returns.
+  const listening = once(socket, "listening");
   socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
+  await listening;
   return { port: socket.address().port, close: () => new Promise((resolve) => socket.close(() => resolve())) };
 }
 
