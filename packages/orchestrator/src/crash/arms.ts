@@ -26,7 +26,10 @@ export function issueArms(tallies: readonly IssueTally[], rollouts: Iterable<Rol
         continue;
       }
       const onRelease = tally.imageHash !== null && images.has(tally.imageHash);
-      const arm = onRelease && member.startedAt !== null ? exposed : !onRelease && member.control !== null && tally.lastAt >= rollout.startedAt ? control : undefined;
+      // A control is one until its own update, and while the rollout runs: what it does on a later release is no comparison.
+      const controlUntil = Math.min(member.startedAt ?? Number.POSITIVE_INFINITY, rollout.endedAt ?? Number.POSITIVE_INFINITY);
+      const isControl = !onRelease && member.control !== null && tally.lastAt >= rollout.startedAt && tally.firstAt < controlUntil;
+      const arm = onRelease && member.startedAt !== null ? exposed : isControl ? control : undefined;
       if (arm !== undefined) {
         arm.devices.add(tally.device);
         arm.crashes += tally.count;
