@@ -200,7 +200,7 @@ test("what comes in before the link is attached loses none of its effects", asyn
   host.attach(link("virtual"));
   await host.resume();
   await host.close();
-  // It came through two doors: a clear goes to both.
-  expect(told(sent)).toEqual([`${done.id} clear`, `${done.id} clear`, `${waiting.id} identify`, `${waiting.id} offer`, "stranger identify"].sort());
+  // It came through two doors: a clear goes to both. Who has confirmed is asked what its other slot holds.
+  expect(told(sent)).toEqual([`${done.id} clear`, `${done.id} clear`, `${done.id} identify`, `${waiting.id} identify`, `${waiting.id} offer`, "stranger identify"].sort());
   expect(warnings).toEqual([]);
 });
