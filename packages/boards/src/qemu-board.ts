@@ -161,6 +161,9 @@ export class QemuBoard {
       machine.on("close", (code, signal) => end(code, signal));
     });
     await this.#connect(own, machine, () => words.trim());
+    if (this.#machine !== machine) {
+      return;
+    }
     this.#options.onEvent?.({ kind: "on", starts: this.counts.starts });
     this.#watchForCut(machine, cuts).catch((error: unknown) => this.#fail(error));
   }
@@ -173,6 +176,9 @@ export class QemuBoard {
   async #connect(path: string, machine: Machine, words: () => string): Promise<void> {
     for (;;) {
       if (this.#machine !== machine) {
+        if (this.#ending !== undefined || this.#life.signal.aborted) {
+          return; // it was switched off again while it started
+        }
         throw this.#dead ?? new CoalmineError("boards/qemu", `QEMU ended at once: ${words() || "it said nothing"}`, { retry: "later" });
       }
       if (existsSync(path)) {
