@@ -208,3 +208,30 @@ describe("the network model", () => {
     expect(reportsOf(broker)).toEqual([1, 1, 0]);
   });
 });
+
+test("device time waits for devices that are still to be told: a slow process makes nothing late", async () => {
+  const due = epoch + 60_000;
+  const late: number[] = [];
+  const boards = Array.from({ length: 40 }, (_, index) =>
+    scriptedBoard(`dev-${index}`, (input, now) => {
+      if (input.kind === "power-on") {
+        return [{ kind: "wake", at: instant(due) }];
+      }
+      if (input.kind === "wake") {
+        late.push(now - due);
+        // Each takes its time: five real milliseconds are five seconds of theirs.
+        for (const until = performance.now() + 5; performance.now() < until; );
+      }
+      return [];
+    }),
+  );
+  const { clock, fleet } = await setUp({ boards, fleet: { lagMax: 1_500 } });
+  await fleet.connected();
+  while (late.length < boards.length) {
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    clock.now();
+  }
+  expect(Math.max(...late)).toBeLessThanOrEqual(1_500);
+});

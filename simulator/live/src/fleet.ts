@@ -78,6 +78,8 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
   readonly #world: World<Delayed<B>>;
   #timer: NodeJS.Timeout | undefined;
   #armedFor = Number.POSITIVE_INFINITY;
+  /** When what a device is being told was due. */
+  #telling = Number.POSITIVE_INFINITY;
   #closing = false;
   #byId: Map<DeviceId, Connection<B>> | undefined;
   #waiters: { readonly ready: () => boolean; readonly resolve: () => void }[] = [];
@@ -101,7 +103,8 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
             this,
           );
     if (lagMax !== undefined) {
-      clock.limitBy(() => this.#sessions.oldestInFlight + lagMax);
+      // Nor may it run ahead of what devices are still to be told: they would ask again for what is only late, and more of it would be.
+      clock.limitBy(() => Math.min(this.#sessions.oldestInFlight, this.#world.nextAt, this.#telling) + lagMax);
     }
     this.#sessions.start();
   }
@@ -257,8 +260,10 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
     const began = performance.now();
     const now = this.#options.clock.now();
     while (this.#world.nextAt <= now && performance.now() - began < turnMax) {
+      this.#telling = this.#world.nextAt;
       this.#world.step(this);
     }
+    this.#telling = Number.POSITIVE_INFINITY;
     this.#arm();
   }
 }
