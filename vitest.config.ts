@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { availableParallelism } from "node:os";
-import { defineConfig } from "vitest/config";
+import process from "node:process";
+import { configDefaults, defineConfig } from "vitest/config";
+
+/** Tests of whole processes, boards in QEMU and the browser have a run of their own: `npm run test:e2e`. */
+const whole = "**/*.e2e.test.ts";
+const isWhole = process.env["COALMINE_E2E"] === "1";
 
 export default defineConfig({
   ssr: { resolve: { conditions: ["source", "module", "node"] } },
   test: {
-    include: ["{apps,packages,simulator}/*/{src,bin}/**/*.test.ts", "tools/src/**/*.test.ts"],
+    include: ["{apps,packages,simulator}/*/{src,bin}/**/*.test.ts", "tools/src/**/*.test.ts"].map((pattern) => (isWhole ? pattern.replace("*.test.ts", "*.e2e.test.ts") : pattern)),
+    exclude: [...configDefaults.exclude, ...(isWhole ? [] : [whole])],
     setupFiles: ["tools/src/tests/fast-check.setup.ts"],
     execArgv: ["--conditions=source"],
     // By default Vitest leaves one core free: on two cores, half the machine.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm test [-- --seed N] [vitest's filters and options]`: one run of every unit test, in one Vitest.
+// `npm test [-- --seed N] [vitest's filters and options]`: one run of every unit test, in one Vitest. `npm run test:e2e` is the same
+// for the tests of whole processes, boards in QEMU and the browser.
 import { parseCLI, startVitest } from "vitest/node";
 import { TallyReporter } from "./reporter.ts";
 import { failures, skipLines, summaryLine } from "./summary.ts";
@@ -8,14 +9,16 @@ import { seedFrom, takeSeed } from "./seed.ts";
 const exitUsage = 3;
 
 async function main(argv: readonly string[]): Promise<number> {
-  const asked = takeSeed(argv);
+  const isWhole = argv[0] === "--e2e";
+  process.env["COALMINE_E2E"] = isWhole ? "1" : "0";
+  const asked = takeSeed(isWhole ? argv.slice(1) : argv);
   const seed = seedFrom(asked.seed ?? process.env["COALMINE_SEED"]);
   if (seed === undefined) {
     process.stderr.write(`--seed must be a whole number from 0 to 4294967295 or "random"\n`);
     return exitUsage;
   }
   process.env["COALMINE_SEED"] = String(seed);
-  process.stdout.write(`seed ${seed} (again: npm test -- --seed ${seed})\n`);
+  process.stdout.write(`seed ${seed} (again: npm ${isWhole ? "run test:e2e" : "test"} -- --seed ${seed})\n`);
 
   const { filter, options } = parseCLI(["vitest", "run", ...asked.rest]);
   const counter = new TallyReporter();
