@@ -34,8 +34,13 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
     }
   });
 
-  afterEach(async () => {
+  /** Before a server ends its pages go: what a page asks of a server that is gone is an error on its console. */
+  const closeTabs = async (): Promise<void> => {
     await Promise.all(opened.splice(0).map((context) => context.close()));
+  };
+
+  afterEach(async () => {
+    await closeTabs();
     expect(errors.splice(0)).toEqual([]);
   });
 
@@ -214,6 +219,7 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
       const before = await exposed.textContent();
       await expect.poll(() => exposed.textContent(), patience).not.toBe(before);
     } finally {
+      await closeTabs();
       demo.kill("SIGTERM");
       await once(demo, "close");
     }
@@ -239,6 +245,7 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
       await page.reload();
       await page.getByRole("heading", { name: "Fleet" }).waitFor();
     } finally {
+      await closeTabs();
       await guarded.close();
     }
   });
