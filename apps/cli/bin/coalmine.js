@@ -21,5 +21,11 @@ if (major < 26) {
         next(specifier, { ...context, conditions: ["source", ...context.conditions] }),
     });
   }
-  await import(main);
+  await import(main).catch((error) => {
+    if (error?.code !== "ERR_MODULE_NOT_FOUND") {
+      throw error;
+    }
+    process.stderr.write(`error: ${error.message}\nrun "npm ci" in the repository, then try again\n`);
+    process.exitCode = 4;
+  });
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError } from "@coalmine/core";
 import type { Command } from "commander";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { groups } from "./commands/index.ts";
-import { exitCodeOf } from "./output/exit.ts";
+import { exitCodeOf, uninstalled } from "./output/exit.ts";
 import { buildProgram } from "./program.ts";
 import { coalmine } from "./testing/spawn.ts";
 
@@ -72,6 +73,14 @@ describe("exit codes", () => {
     ["api/bug", "never", 70],
   ] as const)("%s (%s) is %i", (code, retry, expected) => {
     expect(exitCodeOf(new CoalmineError(code, "", { retry }))).toBe(expected);
+  });
+
+  test("a package that a pull brought and nobody installed is no bug: 4, and what to run", () => {
+    const child = spawnSync(process.execPath, ["--input-type=module", "-e", "import('@coalmine/absent').catch(({ code, message }) => console.log(JSON.stringify({ code, message })))"], { cwd: import.meta.dirname, encoding: "utf8" });
+    const absent = JSON.parse(child.stdout) as { readonly code: string; readonly message: string };
+    const trouble = uninstalled(Object.assign(new Error(absent.message), absent));
+    expect([trouble?.message, trouble && exitCodeOf(trouble)]).toEqual(['the package @coalmine/absent is not installed: run "npm ci" in the repository, then try again', 4]);
+    expect(uninstalled(new Error("another"))).toBeUndefined();
   });
 });
 

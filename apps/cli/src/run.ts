@@ -2,7 +2,7 @@
 import { CommanderError } from "commander";
 import process from "node:process";
 import { buildProgram } from "./program.ts";
-import { exitCodeOf, exitCodes, isTrouble } from "./output/exit.ts";
+import { exitCodeOf, exitCodes, isTrouble, uninstalled } from "./output/exit.ts";
 import { writeJson } from "./output/output.ts";
 import { printable } from "./output/text.ts";
 
@@ -22,7 +22,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       }
       return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
     }
-    return explain(error, json);
+    return explain(uninstalled(error) ?? error, json);
   }
 }
 

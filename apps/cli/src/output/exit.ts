@@ -29,6 +29,12 @@ export function badEnvironment(message: string, cause?: unknown): CoalmineError 
   return new CoalmineError("cli/environment", message, { cause, retry: "later" });
 }
 
+/** Trouble instead of an import that found no package, which a clone has after a pull until `npm ci`; else undefined. */
+export function uninstalled(error: unknown): CoalmineError | undefined {
+  const found = error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND" ? /Cannot find package '([^']+)'/.exec(error.message) : null;
+  return found === null ? undefined : badEnvironment(`the package ${String(found[1])} is not installed: run "npm ci" in the repository, then try again`, error);
+}
+
 export function isTrouble(error: unknown): error is CoalmineError {
   return error instanceof CoalmineError;
 }
