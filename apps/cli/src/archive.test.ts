@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Closing releases out with everything real but the devices: log in memory, artifacts and archives on disk.
+import { buildApi } from "@coalmine/api";
 import { type DeviceId, type Instant, Minutes } from "@coalmine/core";
 import { buildImage, loadPublicKey, parseVersion } from "@coalmine/mcuboot";
 import { boundJudge, type EventLog, fleetInventory, Host, planFromData, releaseNotes, releaseNeeds, releaseOf } from "@coalmine/orchestrator";
 import { encodeReport, type ReportBody, type SlotState } from "@coalmine/protocol";
 import { memoryEventLog, openArchiveStore, openArtifactStore } from "@coalmine/store";
 import { createHash, generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -155,6 +157,45 @@ test("an archive holds the rollout's report and its part of the log, byte for by
   }
   // What was reported after the rollout had ended is not its part.
   expect(lines.filter((line) => line.type === "report")).toHaveLength(2);
+});
+
+test("over the API: what may be archived says so, an outdated view changes nothing, and the tar is what its checksum says", async () => {
+  const { fleet } = await updated();
+  const { host, log, artifacts, archive } = fleet;
+  const api = buildApi(host, { log, artifacts, archive, clock: { now: () => fleet.time as Instant } });
+  const get = async (url: string) => api.inject({ url });
+  const order = async (what: string, ifMatch?: string) => api.inject({ method: "POST", url: `/releases/1.0.0/${what}`, headers: ifMatch === undefined ? {} : { "if-match": ifMatch }, payload: ada });
+  expect((await order("archive")).json()).toMatchObject({ error: { code: "release/needed" } });
+  expect((await get("/releases/1.0.0/archive")).json()).toMatchObject({ error: { code: "release/not-archived" } });
+  await host.orderRollout("r1", { kind: "abort", authority: ada });
+
+  const seen = await get("/releases/1.0.0");
+  expect(seen.json()).toMatchObject({ archived: null, neededBy: [] });
+  const done = await order("archive", String(seen.headers.etag));
+  expect([done.statusCode, done.json()]).toMatchObject([200, { release: { archived: { files: 3 } } }]);
+  expect((await order("restore", String(done.headers.etag))).statusCode).toBe(200);
+  // Archived and restored since: the release looks as it did, and yet it is not what was seen.
+  const outdated = await order("archive", String(seen.headers.etag));
+  expect([outdated.statusCode, outdated.json()]).toMatchObject([412, { error: { code: "api/outdated" } }]);
+  expect(releaseOf(host.conductor, "1.0.0").archived).toBeNull();
+
+  expect((await order("archive")).statusCode).toBe(200);
+  const content = (await get("/releases/1.0.0/archive")).json() as { readonly files: { readonly name: string; readonly sha256: string }[]; readonly tar: { readonly name: string; readonly size: number; readonly sha256: string } };
+  expect(content.files.map(({ name }) => name)).toEqual([expect.stringMatching(/^artifacts\//), "manifest.json", "notes.md"]);
+  const file = await get("/releases/1.0.0/archive.tar");
+  expect(file.headers).toMatchObject({ "content-type": "application/x-tar", "content-length": String(content.tar.size), "content-disposition": 'attachment; filename="1.0.0.tar"' });
+  expect(createHash("sha256").update(file.rawPayload).digest("hex")).toBe(content.tar.sha256);
+  const there = join(fleet.folder, "unpacked");
+  mkdirSync(there);
+  execFileSync("tar", ["-xf", "-", "-C", there], { input: file.rawPayload });
+  expect(readFileSync(join(there, "1.0.0/SHA256SUMS"), "utf8")).toBe(content.files.map(({ name, sha256 }) => `${sha256}  ${name}\n`).join(""));
+  for (const { name, sha256 } of content.files) {
+    expect(createHash("sha256").update(readFileSync(join(there, "1.0.0", name))).digest("hex")).toBe(sha256);
+  }
+
+  writeFileSync(join(fleet.folder, "archive/1.0.0/notes.md"), "other");
+  expect((await get("/releases/1.0.0/archive.tar")).json()).toMatchObject({ error: { code: "archive/damaged" } });
+  await api.close();
 });
 
 test("a damaged archive is refused and named, and nothing of it comes back", async () => {

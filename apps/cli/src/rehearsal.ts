@@ -124,7 +124,7 @@ function memberships(plan: Plan, spec: FleetSpec): ReturnType<typeof freeze> {
     size: 0,
     version: "",
   }));
-  return freeze({ devices, selector: {}, release: { id: "rehearsal", version: "", artifacts, notes: "", storage: null, migration: false, from: [], hop: null, matrix: null, symbols: {}, barred: null, archived: null }, plan, seed: spec.seed, rollouts: [], at });
+  return freeze({ devices, selector: {}, release: { id: "rehearsal", version: "", artifacts, notes: "", storage: null, migration: false, from: [], hop: null, matrix: null, symbols: {}, barred: null, archived: null, revision: 1 }, plan, seed: spec.seed, rollouts: [], at });
 
   function inventoried(description: DeviceDescription) {
     const record = newDevice(description.id, "virtual", at);

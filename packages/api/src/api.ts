@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError } from "@coalmine/core";
-import type { AuditFeed, ArtifactStore, Clock, CrashCatalogue, EventLog, Host } from "@coalmine/orchestrator";
+import type { ArchiveStore, AuditFeed, ArtifactStore, Clock, CrashCatalogue, EventLog, Host } from "@coalmine/orchestrator";
 import swagger from "@fastify/swagger";
 import { fastify, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, type ZodTypeProvider } from "fastify-type-provider-zod";
@@ -10,6 +10,7 @@ import { guard, securityHeaders } from "./guard.ts";
 import { idempotency, rawBodies } from "./idempotency.ts";
 import type { DoorMeter, newIngestMeter } from "./metrics.ts";
 import { type Pages, pageRoutes } from "./pages.ts";
+import { archiveRoutes } from "./routes/archives.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { cohortRoutes } from "./routes/cohorts.ts";
@@ -30,6 +31,8 @@ import { validatorCompiler } from "./validation.ts";
 export interface ApiOptions {
   readonly log: EventLog;
   readonly artifacts: ArtifactStore;
+  /** Where closed releases went; without it no archive is handed out. */
+  readonly archive?: ArchiveStore | undefined;
   readonly clock: Clock;
   /** Tells of audit lines as they become durable; without one `/events` is not served. */
   readonly feed?: AuditFeed | undefined;
@@ -108,10 +111,10 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
     },
     transform: jsonSchemaTransform,
   });
-  const context: ApiContext = { host, log: options.log, artifacts: options.artifacts, clock: options.clock, feed: options.feed, verify: options.verify, crashes: options.crashes, ingest: options.ingest, doors: options.doors };
+  const context: ApiContext = { host, log: options.log, artifacts: options.artifacts, archive: options.archive, clock: options.clock, feed: options.feed, verify: options.verify, crashes: options.crashes, ingest: options.ingest, doors: options.doors };
   app.register(async (scope) => {
     const routes = scope.withTypeProvider<ZodTypeProvider>();
-    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, rollbackRoutes, crashRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes, metricsRoutes]) {
+    for (const add of [systemRoutes, deviceRoutes, cohortRoutes, artifactRoutes, releaseRoutes, rolloutRoutes, rollbackRoutes, archiveRoutes, crashRoutes, auditRoutes, eventRoutes, fleetRoutes, progressRoutes, metricsRoutes]) {
       add(routes, context);
     }
     sessionRoutes(routes, { sessions, token: options.token });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ArtifactStore, AuditFeed, Clock, CrashCatalogue, EventLog, Host } from "@coalmine/orchestrator";
+import type { ArchiveStore, ArtifactStore, AuditFeed, Clock, CrashCatalogue, EventLog, Host } from "@coalmine/orchestrator";
 import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { z } from "zod";
@@ -11,6 +11,8 @@ export interface ApiContext {
   readonly host: Host;
   readonly log: EventLog;
   readonly artifacts: ArtifactStore;
+  /** Where closed releases went; without it no archive is handed out. */
+  readonly archive?: ArchiveStore | undefined;
   readonly clock: Clock;
   /** Tells of audit lines as they become durable; without one `/events` is not served. */
   readonly feed?: AuditFeed | undefined;

@@ -24,6 +24,7 @@ const conflicts: ReadonlySet<string> = new Set([
   "release/needed",
   "release/archived",
   "release/not-archived",
+  "archive/damaged",
   "plan/empty-stage",
   "rollback/nobody",
   "rollback/no-target",

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { rollbackInventory, rollbackPlan, rollbackStarted, rollout } from "./schemas.ts";
 import { Site } from "./testing/site.ts";
+import { wayBackPage } from "./way-back-schemas.ts";
 
 /** Release 1.0.0 is known, and both canaries of r1 run 1.1.0 for good. */
 async function reached(): Promise<{ readonly site: Site; readonly canaries: readonly string[] }> {
@@ -53,4 +54,17 @@ test("what stands in the way of a rollback is said with a status of its own", as
   expect(await plan({ rollout: "r1", to: "1.1.0" })).toEqual([400, "rollback/same-release"]);
   // Nobody has said what lies in its slot 1.
   expect(await plan({ rollout: "r1" })).toEqual([409, "rollback/no-target"]);
+});
+
+test("the rollback inventory device by device: any part of it, by release, way and id, with counts that sum", async () => {
+  const { site, canaries } = await reached();
+  const get = async (query: string) => (await site.call("GET", `/rollbacks/inventory/devices${query}`)).body;
+  const all = await get("");
+  expect(wayBackPage.strict().safeParse(all).error?.issues).toBeUndefined();
+  expect(all).toMatchObject({ devices: 10, total: 10, last: 0, counts: { download: 2, none: 8, "swap-back": 0 } });
+  expect(await get("?release=1.1.0")).toMatchObject({ devices: 2, total: 2, rows: [...canaries].sort().map((device) => ({ device, release: "1.1.0", way: "download", to: "1.0.0", slot1: null })) });
+  expect(await get("?way=none&skip=7&limit=5")).toMatchObject({ total: 8, skip: 7, rows: [{ way: "none" }] });
+  expect(await get(`?text=${canaries[0]}`)).toMatchObject({ devices: 10, total: 1 });
+  expect(await get("?last=true")).toMatchObject({ total: 0, rows: [] });
+  expect((await site.call("GET", "/rollbacks/inventory/devices?way=sideways")).status).toBe(400);
 });

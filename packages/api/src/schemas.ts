@@ -14,7 +14,7 @@ const reasonGiven = z.string().trim().min(1).max(500).describe("why; goes into t
 const wholeText = (text: string): boolean => /^\d{1,15}$/.test(text);
 
 /** A whole number in a query string. */
-function whole(min: number, max: number) {
+export function whole(min: number, max: number) {
   return z
     .string()
     .refine(wholeText, "must be a whole number")
@@ -22,7 +22,7 @@ function whole(min: number, max: number) {
     .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
 }
 
-const limit = whole(1, 1_000).default(100);
+export const limit = whole(1, 1_000).default(100);
 
 const tag = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,31}$/, "must be 1 to 32 of A-Z a-z 0-9 . _ : -, not starting with a sign");
 
@@ -203,7 +203,6 @@ export const release = z.object({
   archived: z.object({ at: time, files: z.number(), bytes: z.number() }).nullable().describe("when its files went into the archive; it is not offered until it is restored"),
   neededBy: z.array(z.string()).describe("what still needs it, in words; empty when it may be archived, or is"),
 });
-export const archivedRelease = z.object({ release, files: z.array(z.object({ name: z.string(), size: z.number(), sha256: z.string() })) });
 export const markdownText = z.string().describe("Markdown");
 export const releaseList = z.object({ releases: z.array(release) });
 
@@ -459,7 +458,7 @@ export const fleet = z.object({
   rollouts: z.array(rolloutSummary).describe("the active ones: running, held or halted"),
 });
 
-const flag = z.enum(["true", "false"]);
+export const flag = z.enum(["true", "false"]);
 
 export const fleetQuery = z.strictObject({
   limit,

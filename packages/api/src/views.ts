@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a client receives, as types: those of the schemas that describe the API.
 import type { z } from "zod";
+import type * as archives from "./archive-schemas.ts";
 import type * as crashes from "./crash-schemas.ts";
 import type * as schemas from "./schemas.ts";
+import type * as waysBack from "./way-back-schemas.ts";
 
+export type ArchiveContentView = z.output<typeof archives.archiveContent>;
 export type AuditLineView = z.output<typeof schemas.auditPage>["records"][number];
 export type AuditPageView = z.output<typeof schemas.auditPage>;
 export type CountersView = z.output<typeof schemas.counters>;
@@ -20,8 +23,10 @@ export type MembershipView = z.output<typeof schemas.membership>;
 export type PowerView = z.output<typeof schemas.power>;
 export type PreflightView = z.output<typeof schemas.preflight>;
 export type ReleaseView = z.output<typeof schemas.release>;
+export type RollbackInventoryView = z.output<typeof schemas.rollbackInventory>;
 export type RolloutProgressView = z.output<typeof schemas.rolloutProgress>;
 export type RolloutSeriesView = z.output<typeof schemas.rolloutSeries>;
 export type RolloutSummaryView = z.output<typeof schemas.rolloutList>["rollouts"][number];
 export type RolloutView = z.output<typeof schemas.rollout>;
 export type SessionView = z.output<typeof schemas.session>;
+export type WayBackPageView = z.output<typeof waysBack.wayBackPage>;

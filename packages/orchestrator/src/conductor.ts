@@ -561,6 +561,7 @@ export class Conductor {
           matrix: null,
           barred: null,
           archived: null,
+          revision: 1,
         });
         break;
       case "release-archived":
@@ -568,6 +569,7 @@ export class Conductor {
         const release = state.releases.get(change.release);
         if (release !== undefined) {
           release.archived = change.type === "release-archived" ? { at, files: change.files, bytes: change.bytes } : null;
+          release.revision += 1;
         }
         break;
       }
@@ -575,6 +577,7 @@ export class Conductor {
         const release = state.releases.get(change.release);
         if (release !== undefined) {
           release.symbols[change.buildId] = { digest: change.digest, size: change.size };
+          release.revision += 1;
         }
         break;
       }
@@ -582,6 +585,7 @@ export class Conductor {
         const release = state.releases.get(change.release);
         if (release !== undefined) {
           release.matrix = { ...change.matrix, by: change.authority.by };
+          release.revision += 1;
         }
         break;
       }
@@ -590,6 +594,7 @@ export class Conductor {
         const release = state.releases.get(change.release);
         if (release !== undefined) {
           release.barred = change.type === "release-barred" ? change.authority.reason : null;
+          release.revision += 1;
         }
         break;
       }

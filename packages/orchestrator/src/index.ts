@@ -43,5 +43,6 @@ export * from "./slots.ts";
 export * from "./snapshot.ts";
 export * from "./summary.ts";
 export * from "./way-back.ts";
+export * from "./way-back-devices.ts";
 export * from "./swu.ts";
 export * from "./voice.ts";

@@ -47,6 +47,8 @@ export interface ReleaseRecord {
   barred: string | null;
   /** When its files went into the archive; null while they are in the artifact store. */
   archived: { readonly at: Instant; readonly files: number; readonly bytes: number } | null;
+  /** Grows with every entry of the log that changes it: what an order was given on (ETag). */
+  revision: number;
 }
 
 export interface Excluded {

@@ -82,6 +82,8 @@ export interface ArchiveStore {
   /** Reads every file back and compares checksums. Throws `archive/damaged` naming the file. */
   check(release: string): Promise<readonly ArchivedFile[]>;
   read(release: string, name: string): Uint8Array;
+  /** The same piece by piece, for files of any size. */
+  open(release: string, name: string): AsyncIterable<Uint8Array>;
 }
 
 /** What a link hands inwards. Implemented by the orchestrator's driver. */

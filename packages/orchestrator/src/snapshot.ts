@@ -2,7 +2,7 @@
 import { CoalmineError, type DeviceId, type Rollout, type RolloutId } from "@coalmine/core";
 import { type HostState, newHostState } from "./conductor.ts";
 
-const version = 9;
+const version = 10;
 
 /** The folded state as bytes. Derived look-ups stay out. */
 export function writeSnapshot(state: HostState): Uint8Array {

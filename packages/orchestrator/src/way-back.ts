@@ -35,15 +35,14 @@ export interface WayBackInventory extends WayBackShare {
 }
 
 /** The artifact with this image, among all releases. */
-type Known = ReadonlyMap<string, { readonly release: ReleaseRecord; readonly artifact: ReleaseArtifact }>;
+export type KnownImages = ReadonlyMap<string, { readonly release: ReleaseRecord; readonly artifact: ReleaseArtifact }>;
 
-function knownImages(releases: Iterable<ReleaseRecord>): Known {
+export function knownImages(releases: Iterable<ReleaseRecord>): KnownImages {
   return new Map([...releases].flatMap((release) => release.artifacts.map((artifact) => [artifact.imageHash, { release, artifact }] as const)));
 }
 
-/** Why a device could not go back to its other slot by an order; undefined when it could. */
-export function noWayBack(device: DeviceRecord): string | undefined {
-  const { hardware, running, slot1 } = device;
+/** Why an order would find no earlier image in the other slot, whatever the bootloader says to its version. */
+export function noImageKept({ hardware, running, slot1 }: Pick<DeviceRecord, "hardware" | "running" | "slot1">): string | undefined {
   if (hardware === null || running === null) {
     return "it has not said what it is";
   }
@@ -53,10 +52,16 @@ export function noWayBack(device: DeviceRecord): string | undefined {
   if (slot1 === null) {
     return "its other slot holds no intact image";
   }
-  if (slot1.imageHash === running.imageHash) {
-    return "its other slot holds the image that runs";
+  return slot1.imageHash === running.imageHash ? "its other slot holds the image that runs" : undefined;
+}
+
+/** Why a device could not go back to its other slot by an order; undefined when it could. */
+export function noWayBack(device: DeviceRecord): string | undefined {
+  const missing = noImageKept(device);
+  if (missing !== undefined || device.slot1 === null) {
+    return missing;
   }
-  const verdict = downgradeVerdict(device, { version: slot1.version }, undefined);
+  const verdict = downgradeVerdict(device, { version: device.slot1.version }, undefined);
   return verdict.kind === "refuses" ? verdict.reason : undefined;
 }
 
@@ -109,7 +114,7 @@ export function shareOf(rollout: Rollout): WayBackShare {
 }
 
 /** A device on a release that is barred, or on an image it has not confirmed, with a good one in its other slot. */
-export function lastGoodImage(device: DeviceRecord, known: Known): LastWayBack | undefined {
+export function lastGoodImage(device: DeviceRecord, known: KnownImages): LastWayBack | undefined {
   const { running, slot1 } = device;
   if (running === null || slot1 === null || slot1.imageHash === running.imageHash) {
     return undefined;

@@ -5,7 +5,7 @@ import type { ArchivedFile, ArchiveStore, ArchiveWriter } from "@coalmine/orches
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { syncFolder } from "./durable-file.ts";
 
 const sumsName = "SHA256SUMS";
@@ -20,16 +20,31 @@ export function openArchiveStore(folder: string): ArchiveStore {
     begin: (release) => new FolderWriter(join(folder, `.${checked(release)}.new`), join(folder, checked(release))),
     has: (release) => existsSync(join(folder, checked(release), sumsName)),
     check: (release) => check(join(folder, checked(release)), release),
+    open: (release, name) => pieces(join(folder, checked(release), inside(name)), release),
     read: (release, name) => {
       const path = join(folder, checked(release), inside(name));
       try {
         const file = readFileSync(path);
         return new Uint8Array(file.buffer, file.byteOffset, file.length);
       } catch (cause) {
-        throw new CoalmineError("archive/unreadable", `the archive of release ${release} has no readable ${name}: ${(cause as Error).message}`, { cause });
+        throw unreadable(release, name, cause);
       }
     },
   };
+}
+
+async function* pieces(path: string, release: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of createReadStream(path)) {
+      yield piece as Uint8Array;
+    }
+  } catch (cause) {
+    throw unreadable(release, basename(path), cause);
+  }
+}
+
+function unreadable(release: string, name: string, cause: unknown): CoalmineError {
+  return new CoalmineError("archive/unreadable", `the archive of release ${release} has no readable ${name}: ${(cause as Error).message}`, { cause });
 }
 
 function checked(release: string): string {

@@ -80,7 +80,8 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
   // Opened before the host, which appends: what the log holds now is durable.
   const crashes = new CrashIndex(join(settings.data, "crashes.sqlite"), { log, artifacts, warn: events.warn });
   closing.push(() => crashes.close());
-  const host = Host.open({ log, artifacts, archive: openArchiveStore(join(settings.data, "archive")), clock, judge: planJudge, keys, warn: events.warn, watch: both(feed.note, crashes.note) });
+  const archive = openArchiveStore(join(settings.data, "archive"));
+  const host = Host.open({ log, artifacts, archive, clock, judge: planJudge, keys, warn: events.warn, watch: both(feed.note, crashes.note) });
   hostOpen = true;
   closing.push(() => host.close());
   // Before the host closes the log, which it reads.
@@ -111,6 +112,7 @@ async function start(settings: ServeSettings, keys: readonly PublicKey[], events
   const api = buildApi(host, {
     log,
     artifacts,
+    archive,
     clock,
     feed,
     crashes: crashes.catalogue,

@@ -3,7 +3,8 @@ import { CoalmineError, type Digest, releaseId } from "@coalmine/core";
 import { declared, preflight as checkFleet, releaseNotes, releaseOf } from "@coalmine/orchestrator";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { presentRelease } from "../present.ts";
-import { archivedRelease, markdownText, matrixBody, name, orderBody, preflight, preflightQuery, release, releaseBody, releaseList } from "../schemas.ts";
+import { etag } from "../revision.ts";
+import { markdownText, matrixBody, name, preflight, preflightQuery, release, releaseBody, releaseList } from "../schemas.ts";
 
 export function releaseRoutes(app: ZodApp, { host, artifacts, log, clock }: ApiContext): void {
   const { conductor } = host;
@@ -37,32 +38,11 @@ export function releaseRoutes(app: ZodApp, { host, artifacts, log, clock }: ApiC
     },
   );
 
-  app.get("/releases/:id", { schema: { tags: ["releases"], summary: "One release", params: name, ...answers(release, { failures: ["400", "404"] }) } }, async ({ params }) =>
-    presentRelease(conductor.state, releaseOf(conductor, releaseId(params.id))),
-  );
-
-  app.post(
-    "/releases/:id/archive",
-    {
-      schema: {
-        tags: ["releases"],
-        summary: "Close a release out: archive with checksums, restore test, then its files leave the artifact store. Refused while something needs it",
-        params: name,
-        body: orderBody,
-        ...answers(archivedRelease, { failures: ["400", "404", "409", "503"] }),
-      },
-    },
-    async ({ params, body }) => {
-      const files = await host.archiveRelease(releaseId(params.id), body);
-      return { release: presentRelease(conductor.state, releaseOf(conductor, params.id)), files: [...files] };
-    },
-  );
-
-  app.post(
-    "/releases/:id/restore",
-    { schema: { tags: ["releases"], summary: "Take an archived release back; every checksum is compared first", params: name, body: orderBody, ...answers(release, { failures: ["400", "404", "409", "503"] }) } },
-    async ({ params, body }) => presentRelease(conductor.state, await host.restoreRelease(releaseId(params.id), body)),
-  );
+  app.get("/releases/:id", { schema: { tags: ["releases"], summary: "One release; its ETag changes with everything that is decided about it", params: name, ...answers(release, { failures: ["400", "404"] }) } }, async ({ params }, reply) => {
+    const found = releaseOf(conductor, releaseId(params.id));
+    reply.header("etag", etag(found.revision));
+    return presentRelease(conductor.state, found);
+  });
 
   app.get(
     "/releases/:id/notes",

@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-import { rolloutId } from "@coalmine/core";
-import { parsePlan, planFromData, type RollbackInput, type RollbackPlan, wayBackInventory } from "@coalmine/orchestrator";
+import { type Instant, rolloutId } from "@coalmine/core";
+import { type DeviceWayBack, deviceWaysBack, parsePlan, planFromData, type RollbackInput, type RollbackPlan, wayBackInventory, type WayBackKind, wayBackKinds } from "@coalmine/orchestrator";
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
+import { iso } from "../present.ts";
 import { etag } from "../revision.ts";
 import { rollbackBody, rollbackInventory, rollbackInventoryQuery, rollbackPlan, rollbackPlanBody, rollbackStarted } from "../schemas.ts";
+import { wayBackPage, wayBackQuery } from "../way-back-schemas.ts";
 
-export function rollbackRoutes(app: ZodApp, { host }: ApiContext): void {
+/** Predicting is one pass over the fleet: however many look, it is done once in this time. */
+const predictEveryMs = 500;
+const predictShare = 10;
+
+export function rollbackRoutes(app: ZodApp, { host, clock }: ApiContext): void {
+  let predicted: { readonly until: number; readonly now: Instant; readonly devices: readonly DeviceWayBack[] } | undefined;
+  const waysBack = () => {
+    const at = performance.now();
+    if (predicted === undefined || at > predicted.until) {
+      const now = clock.now();
+      const devices = deviceWaysBack(host.conductor.state, now);
+      predicted = { until: at + Math.max(predictEveryMs, predictShare * (performance.now() - at)), now, devices };
+    }
+    return predicted;
+  };
+
   app.post(
     "/rollbacks/plan",
     {
@@ -33,6 +50,28 @@ export function rollbackRoutes(app: ZodApp, { host }: ApiContext): void {
     async ({ query }) => {
       const made = wayBackInventory(host.conductor.state, { release: query.release, strata: query.strata?.split(",") });
       return { ...made, byRelease: [...made.byRelease], byStratum: [...made.byStratum], reasons: [...made.reasons], lastWayBack: [...made.lastWayBack] };
+    },
+  );
+
+  app.get(
+    "/rollbacks/inventory/devices",
+    {
+      schema: {
+        tags: ["rollbacks"],
+        summary: "The rollback inventory device by device: slot 1, and how each would go back now. `skip` gives any part of the list",
+        querystring: wayBackQuery,
+        ...answers(wayBackPage, { failures: ["400"] }),
+      },
+    },
+    async ({ query: { release, way, last, text, skip, limit } }) => {
+      const { now, devices } = waysBack();
+      const ofRelease = release === undefined ? devices : devices.filter((one) => (one.release ?? one.version) === release);
+      const found = ofRelease.filter((one) => (way === undefined || one.way === way) && (last === undefined || (one.last !== null) === (last === "true")) && (text === undefined || one.device.includes(text)));
+      const counts = Object.fromEntries(wayBackKinds.map((kind) => [kind, 0])) as Record<WayBackKind, number>;
+      for (const one of ofRelease) {
+        counts[one.way] += 1;
+      }
+      return { now: iso(now), devices: ofRelease.length, counts, last: ofRelease.filter((one) => one.last !== null).length, total: found.length, skip, rows: found.slice(skip, skip + limit) };
     },
   );
 
