@@ -86,6 +86,19 @@ int coalmine_metric_sample(const char *name, double value)
 	return result;
 }
 
+int coalmine_log_send(void)
+{
+	int result = coalmine_log_keep_now();
+
+	if (result == 0) {
+		(void)k_mutex_lock(&lock, K_FOREVER);
+		coalmine_agent_send_log(&agent, k_uptime_get());
+		(void)k_mutex_unlock(&lock);
+	}
+
+	return result;
+}
+
 const char *coalmine_device(void)
 {
 	return identity.device;
@@ -208,6 +221,7 @@ static int begin(void)
 
 	start.cause = coalmine_reset_read(&crash, &crashed);
 	start.crash = crashed ? &crash : NULL;
+	coalmine_log_settle(start.cause);
 	start.build_id = build_id.data;
 	start.build_id_size = build_id.length;
 	result = coalmine_boot_read(&start, &config.flash);

@@ -35,6 +35,30 @@ enum coalmine_reset_cause coalmine_reset_read(struct coalmine_crash_record *cras
  */
 void coalmine_reset_arm(const struct coalmine_agent_start *start);
 
+/*
+ * port_log.c: what the last boot said before it ended badly. Begun with retained RAM, before
+ * anything is logged; settled when it is known why the device started.
+ */
+#define COALMINE_RETAINED_SIZE 256
+
+/* Keeps what was said so far. 0; -EBUSY, -ENOENT or -ENOTSUP. */
+int coalmine_log_keep_now(void);
+
+#ifdef CONFIG_COALMINE_LOG_BACKEND
+void coalmine_log_begin(bool keep);
+void coalmine_log_settle(enum coalmine_reset_cause cause);
+#else
+static inline void coalmine_log_begin(bool keep)
+{
+	ARG_UNUSED(keep);
+}
+
+static inline void coalmine_log_settle(enum coalmine_reset_cause cause)
+{
+	ARG_UNUSED(cause);
+}
+#endif
+
 /* port_records.c */
 int coalmine_records_init(void);
 /* Reads the device's secret as text. Its length, or -errno. */

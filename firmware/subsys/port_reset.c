@@ -44,6 +44,9 @@ struct retained {
 	uint32_t check;
 };
 
+/* What follows it is the log's, see log_backend.c. */
+BUILD_ASSERT(sizeof(struct retained) <= COALMINE_RETAINED_SIZE);
+
 #if DT_HAS_COMPAT_STATUS_OKAY(coalmine_retained_ram)
 static struct retained *const retained = (void *)DT_REG_ADDR(DT_INST(0, coalmine_retained_ram));
 #else
@@ -85,6 +88,8 @@ static int take_retained(void)
 	}
 
 	seal();
+	/* Whoever marked nothing, or a fault, may have something to say. */
+	coalmine_log_begin(!has_last || last.mark != COALMINE_MARK_SOFTWARE);
 	return 0;
 }
 

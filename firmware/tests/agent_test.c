@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
 #include "host.h"
 #include "test.h"
 
@@ -505,6 +507,120 @@ TEST(dump_alone, "a dump whose crash left nothing in RAM is reported from the du
 	CHECK_NUMBER(host.crashes, 1);
 	CHECK_TEXT(host.crash_reason, "kernel panic");
 	CHECK_NUMBER(host.dump_size, sizeof(dump));
+}
+
+static void say(const char *text)
+{
+	coalmine_log_put(&world.said, text, strlen(text));
+}
+
+/* Says numbered lines of 32 bytes. */
+static void chatter(unsigned int lines)
+{
+	for (unsigned int i = 0; i < lines; i++) {
+		char line[40];
+
+		(void)snprintf(line, sizeof(line), "[%08u] node: all is well .. \n", i);
+		say(line);
+	}
+}
+
+TEST(log_after_crash,
+     "what a boot said before it crashed is told by the next, in pieces, once, under its build")
+{
+	prepare();
+	host.has_offer = false;
+	live(GOOD);
+	CHECK_NUMBER(host.said_pieces, 0);
+	chatter(200);
+	say("[00000200] node: the sensor does not answer\n");
+	world.ended_badly = true;
+	live(GOOD);
+	/* 2944 bytes are kept, of which the first line is broken; 1440 go into a piece, fewer at
+	 * the wrap. */
+	CHECK(host.said_pieces >= 3);
+	CHECK_NUMBER(strlen(host.said), host.said_total);
+	CHECK(host.said_total > 2944 - 64);
+	CHECK(memcmp(host.said, "[00000", 6) == 0);
+	CHECK_TEXT(
+		strstr(host.said, "[00000199]"),
+		"[00000199] node: all is well .. \n[00000200] node: the sensor does not answer\n");
+	CHECK_NUMBER(host.said_build[0], 1);
+	CHECK(agent.log.size == 0);
+	host.said_pieces = 0;
+	live(GOOD);
+	CHECK_NUMBER(host.said_pieces, 0);
+}
+
+TEST(log_outlives_reset, "a log that nobody has heard outlives resets and is then told as the same")
+{
+	uint32_t id;
+
+	prepare();
+	host.has_offer = false;
+	live(GOOD);
+	say("the last words\n");
+	world.ended_badly = true;
+	host.silent = true;
+	live(GOOD);
+	say("restarted on purpose\n");
+	CHECK_NUMBER(host.said_pieces, 0);
+	host.silent = false;
+	live(GOOD);
+	CHECK_TEXT(host.said, "the last words\n");
+	id = host.said_id;
+	/* The same words of another boot are the same log; others are not. */
+	say("the last words\n");
+	world.ended_badly = true;
+	live(GOOD);
+	CHECK_NUMBER(host.said_id, id);
+	say("the last words, again\n");
+	world.ended_badly = true;
+	live(GOOD);
+	CHECK(host.said_id != id);
+}
+
+TEST(log_before_dump, "the log of a crash comes before its dump, the newest crash's log counts")
+{
+	static uint8_t dump[200] = {'Z', 'E', 1, 0, 3, 0, 5, 0, 4, 0, 0, 0, 'A', 2, 0, 68, 0};
+
+	prepare();
+	host.has_offer = false;
+	host.silent = true;
+	live(GOOD);
+	say("first crash\n");
+	world.ended_badly = true;
+	live(GOOD);
+	say("second crash\n");
+	world.ended_badly = true;
+	world.dump = dump;
+	world.dump_size = sizeof(dump);
+	host.silent = false;
+	live(GOOD);
+	CHECK_TEXT(host.said, "second crash\n");
+	CHECK_NUMBER(host.said_pieces, 1);
+	CHECK_NUMBER(host.dump_size, sizeof(dump));
+	CHECK_NUMBER(world.dump_size, 0);
+}
+
+TEST(log_asked_for, "an application tells what it said so far when it wants to, and goes on")
+{
+	prepare();
+	host.has_offer = false;
+	begin_boot(GOOD);
+	run(5);
+	CHECK_NUMBER(coalmine_log_keep(&world.said), -ENOENT);
+	say("the valve sticks\n");
+	CHECK_NUMBER(coalmine_log_keep(&world.said), 0);
+	say("it opens again\n");
+	CHECK_NUMBER(coalmine_log_keep(&world.said), -EBUSY);
+	coalmine_agent_send_log(&agent, now_ms);
+	run(5);
+	CHECK_TEXT(host.said, "the valve sticks\n");
+	CHECK_NUMBER(coalmine_log_keep(&world.said), 0);
+	coalmine_agent_send_log(&agent, now_ms);
+	run(5);
+	CHECK_TEXT(host.said, "it opens again\n");
 }
 
 TEST(boot_counter, "boots are counted across resets, and every boot says hello first")

@@ -54,6 +54,30 @@ void host_connected(struct coalmine_agent *agent, int64_t now_ms)
 	coalmine_agent_command(agent, data, (size_t)size, now_ms);
 }
 
+static void take_piece(const struct coalmine_report *report)
+{
+	size_t end = report->log.offset + report->log.data.length;
+
+	if (report->log.stream == COALMINE_STREAM_LOG) {
+		CHECK(end <= HOST_SAID && end <= report->log.total);
+		memcpy(&host.said[report->log.offset], report->log.data.data,
+		       report->log.data.length);
+		host.said[end] = '\0';
+		host.said_total = report->log.total;
+		host.said_id = report->log.id;
+		host.said_pieces++;
+		memcpy(host.said_build, report->log.build_id.data, report->log.build_id.length);
+		return;
+	}
+
+	CHECK(end <= sizeof(host.dump));
+	memcpy(&host.dump[report->log.offset], report->log.data.data, report->log.data.length);
+	host.dump_size = end;
+	host.dump_total = report->log.total;
+	host.dump_pieces++;
+	host.silent = host.dump_pieces == host.dump_pieces_max;
+}
+
 static void take_report(const struct coalmine_report *report)
 {
 	host.boot = report->boot;
@@ -93,13 +117,7 @@ static void take_report(const struct coalmine_report *report)
 		host.crash_reason[report->crash.reason.length] = '\0';
 		break;
 	default:
-		CHECK(report->log.offset + report->log.data.length <= sizeof(host.dump));
-		memcpy(&host.dump[report->log.offset], report->log.data.data,
-		       report->log.data.length);
-		host.dump_size = report->log.offset + report->log.data.length;
-		host.dump_total = report->log.total;
-		host.dump_pieces++;
-		host.silent = host.dump_pieces == host.dump_pieces_max;
+		take_piece(report);
 		break;
 	}
 }

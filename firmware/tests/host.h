@@ -11,6 +11,7 @@
 
 #define HOST_RESULTS 64
 #define HOST_CRASHES 16
+#define HOST_SAID    8192
 
 struct host {
 	/* Each may be absent. */
@@ -45,6 +46,12 @@ struct host {
 	unsigned int dump_pieces;
 	/* Falls silent after so many of them; 0 for never. */
 	unsigned int dump_pieces_max;
+	/* What was said, as it was told. */
+	char said[HOST_SAID + 1];
+	uint32_t said_total;
+	uint32_t said_id;
+	unsigned int said_pieces;
+	uint8_t said_build[COALMINE_BUILD_ID_MAX];
 };
 
 extern struct host host;

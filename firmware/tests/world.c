@@ -241,6 +241,13 @@ void world_boot(struct coalmine_agent_start *start)
 				     : COALMINE_RESET_POWER_ON;
 	world.reset = false;
 	world.sent_count = 0;
+	if (coalmine_log_open(&world.said, world.said_memory, sizeof(world.said_memory),
+			      (struct coalmine_span){build_id, sizeof(build_id)},
+			      world.ended_badly) != 0) {
+		test_fail(__FILE__, __LINE__, "the log's memory will not do");
+	}
+
+	world.ended_badly = false;
 }
 
 int coalmine_port_send(enum coalmine_channel channel, const uint8_t *data, size_t size,
@@ -378,4 +385,14 @@ int coalmine_port_coredump_clear(void)
 {
 	world.dump_size = 0;
 	return 0;
+}
+
+bool coalmine_port_log(struct coalmine_log_text *text)
+{
+	return coalmine_log_kept(&world.said, text);
+}
+
+void coalmine_port_log_drop(void)
+{
+	coalmine_log_drop(&world.said);
 }

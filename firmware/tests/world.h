@@ -19,6 +19,7 @@
 #define WORLD_SLOT     (32 * WORLD_PAGE)
 #define WORLD_LOG      (256 * 1024)
 #define WORLD_TRAILER  WORLD_PAGE
+#define WORLD_SAID     6000
 #define WORLD_MESSAGES 64
 #define WORLD_MESSAGE  20000
 
@@ -55,6 +56,10 @@ struct world {
 	double battery;
 	const uint8_t *dump;
 	size_t dump_size;
+	/* RAM that outlives a reset, and whether the last boot ended badly. */
+	struct coalmine_log said;
+	uint32_t said_memory[WORLD_SAID / 4];
+	bool ended_badly;
 };
 
 extern struct world world;

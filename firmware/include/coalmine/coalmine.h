@@ -47,6 +47,13 @@ int coalmine_start(const struct coalmine_app *app);
  */
 void coalmine_reset_planned(void);
 
+/*
+ * Sends what this boot has logged so far (COALMINE_LOG_BACKEND). From any thread, once started;
+ * what a boot said before it crashed or hung is sent by itself. 0; -EBUSY while an earlier log
+ * waits to be sent, -ENOENT when nothing was logged, -ENOTSUP without the backend.
+ */
+int coalmine_log_send(void);
+
 /* The name of this device, once started. */
 const char *coalmine_device(void);
 

@@ -166,8 +166,10 @@ static void take_crash(struct coalmine_agent *agent, enum coalmine_resolution re
 
 	if (agent->crashes.count > 0) {
 		coalmine_agent_tell(agent, COALMINE_CRASH);
-		coalmine_agent_tell(agent, COALMINE_LOG);
 	}
+
+	/* Also of a boot that hung, or gave itself up. */
+	coalmine_agent_tell(agent, COALMINE_LOG);
 }
 
 /* An image that its attempt gave up on runs on unconfirmed; it does not reset itself for ever. */

@@ -5,10 +5,8 @@
 
 #include "agent_internal.h"
 
-/* Bytes of a log chunk around its data. */
-#define CHUNK_FRAME 96
 /* Bytes that tell one dump from another: header, registers and what follows. */
-#define DUMP_HEAD   256
+#define DUMP_HEAD 256
 
 /* The crash whose dump lies in the partition, once it is reported; NULL for none. */
 static struct coalmine_crash_record *dumped(struct coalmine_agent *agent)
@@ -95,7 +93,7 @@ static int open_dump(struct coalmine_agent *agent)
 
 bool coalmine_agent_fill_dump(struct coalmine_agent *agent)
 {
-	static uint8_t data[CONFIG_COALMINE_REPORT_SIZE - CHUNK_FRAME];
+	static uint8_t data[CONFIG_COALMINE_REPORT_SIZE - COALMINE_CHUNK_FRAME];
 	struct coalmine_crash_record *crash = dumped(agent);
 	uint32_t chunk;
 

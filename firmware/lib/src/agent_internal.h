@@ -22,6 +22,13 @@ void coalmine_agent_send(struct coalmine_agent *agent, int64_t now_ms);
 /* True when the acknowledgement was for a report of this boot. */
 bool coalmine_agent_take_ack(struct coalmine_agent *agent, uint32_t sequence);
 
+/* Bytes of a log chunk around its data. */
+#define COALMINE_CHUNK_FRAME 96
+
+/* The next piece of the kept log; false when there is none. */
+bool coalmine_agent_fill_log(struct coalmine_agent *agent);
+/* It has arrived. After a reset a log begins anew: its number says that it is the same. */
+void coalmine_agent_advance_log(struct coalmine_agent *agent);
 /* The next piece of the dump of a crash that was reported; false when there is none. */
 bool coalmine_agent_fill_dump(struct coalmine_agent *agent);
 /* It has arrived. After a reset a dump goes on at its last checkpoint, a small one at the

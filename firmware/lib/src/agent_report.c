@@ -170,7 +170,8 @@ static bool fill(struct coalmine_agent *agent, enum coalmine_kind kind,
 		fill_heartbeat(agent, now_ms);
 		return true;
 	default:
-		return coalmine_agent_fill_dump(agent);
+		/* What was said before a crash is short and comes before the dump. */
+		return coalmine_agent_fill_log(agent) || coalmine_agent_fill_dump(agent);
 	}
 }
 
@@ -212,6 +213,10 @@ static bool make_report(struct coalmine_agent *agent, int64_t now_ms)
 		}
 
 		agent->flight_kind = order[i];
+		if (order[i] == COALMINE_LOG) {
+			agent->flight_stream = agent->report.log.stream;
+		}
+
 		agent->flight_sequence = agent->sequence++;
 		agent->flight_size = (size_t)size;
 		agent->in_flight = true;
@@ -267,7 +272,12 @@ static void settle(struct coalmine_agent *agent)
 		coalmine_agent_tell(agent, COALMINE_LOG);
 		break;
 	case COALMINE_LOG:
-		coalmine_agent_advance_dump(agent);
+		if (agent->flight_stream == COALMINE_STREAM_LOG) {
+			coalmine_agent_advance_log(agent);
+		} else {
+			coalmine_agent_advance_dump(agent);
+		}
+
 		break;
 	default:
 		break;

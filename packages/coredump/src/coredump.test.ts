@@ -394,6 +394,16 @@ describe("ELF", () => {
     expect(isAfterCall(table, 0x9000)).toBeUndefined();
   });
 
+  test("a build id is found among other constants, and what only looks like one is not", () => {
+    const note = (size: number): number[] => [4, 0, 0, 0, size, 0, 0, 0, 3, 0, 0, 0, 0x47, 0x4e, 0x55, 0, ...Array.from({ length: size }, (_, at) => at + 1)];
+    const of = (bytes: readonly number[]): string | null => read(buildElf([{ name: "main", value: 0x1001, size: 4, type: 2 }], { start: 0x1000, bytes })).buildId;
+    const text = [...new TextEncoder().encode("a GNU")];
+    expect(of([...text, 0, 0, 0, ...note(5), 0, 0, 0, ...note(20), 9])).toBe("0102030405060708090a0b0c0d0e0f1011121314");
+    expect(of(note(20).slice(0, 30))).toBeNull();
+    expect(of([0, 0, ...note(20)])).toBeNull();
+    expect(of([0x47, 0x4e, 0x55, 0])).toBeNull();
+  });
+
   test("a cut or stripped file is broken, whatever its length, and never throws", () => {
     for (let size = 0; size < elf.length; size++) expect(readSymbols(elf.subarray(0, size)).kind).toBe("broken");
     expect(readSymbols(buildElf([], { start: 0, bytes: [0] })).kind).toBe("broken");

@@ -121,10 +121,13 @@ function parse(file: Uint8Array): SymbolTable {
     sections.filter((section) => section.type === SHT_PROGBITS && wanted(section.flags) && section.size > 0).map((section) => ({ start: section.address, bytes: content(section) }));
   const code = held((flags) => (flags & SHF_EXECINSTR) !== 0);
   const data = held((flags) => (flags & (SHF_ALLOC | SHF_EXECINSTR)) === SHF_ALLOC);
-  return { kind: "symbols", symbols: sorted(symbols), buildId: buildId(sections.filter((s) => s.type === SHT_NOTE).map(content), little), code, data };
+  const noted = buildId(sections.filter((s) => s.type === SHT_NOTE).map(content), little) ?? buriedBuildId([...data, ...code].map(({ bytes }) => bytes), little);
+  return { kind: "symbols", symbols: sorted(symbols), buildId: noted, code, data };
 }
 
 const NT_GNU_BUILD_ID = 3;
+/** Bytes of what linkers make: xxhash, MD5 and UUID, SHA-1, SHA-256. */
+const buildIdSizes: readonly number[] = [8, 16, 20, 32];
 
 function buildId(notes: readonly Uint8Array[], little: boolean): string | null {
   for (const note of notes) {
@@ -133,6 +136,20 @@ function buildId(notes: readonly Uint8Array[], little: boolean): string | null {
     const [nameSize, size, type] = [view.getUint32(0, little), view.getUint32(4, little), view.getUint32(8, little)];
     if (type !== NT_GNU_BUILD_ID || nameSize !== 4 || 16 + size > note.length) continue;
     return Array.from(note.subarray(16, 16 + size), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+  return null;
+}
+
+/** A linker script may put the note among other constants, as firmware/subsys/build_id.ld does; then it has no section of its own. */
+function buriedBuildId(sections: readonly Uint8Array[], little: boolean): string | null {
+  for (const bytes of sections) {
+    for (let at = bytes.indexOf(0x47, 12); at >= 0; at = bytes.indexOf(0x47, at + 1)) {
+      // "GNU\0" behind a note's three words, at a multiple of 4
+      if (at % 4 === 0 && bytes[at + 1] === 0x4e && bytes[at + 2] === 0x55 && bytes[at + 3] === 0) {
+        const found = buildId([bytes.subarray(at - 12)], little);
+        if (found !== null && buildIdSizes.includes(found.length / 2)) return found;
+      }
+    }
   }
   return null;
 }

@@ -3,8 +3,13 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** One signed image of the sample `mqtt-node`. */
+/** The samples whose images are taken; `mqtt-node` must be there. */
+export const samples = ["mqtt-node", "coap-node", "smp-node"] as const;
+export type Sample = (typeof samples)[number];
+
+/** One signed image of a sample. */
 export interface NodeImage {
+  readonly sample: Sample;
   readonly file: string;
   readonly version: string;
   readonly bytes: Uint8Array;
@@ -17,8 +22,8 @@ export interface Images {
   /** Public keys (PEM files) that the images are signed with. */
   readonly keys: readonly string[];
   /** The image of a behaviour: good, good2, never, hangs, crash ... @throws Error naming the file that is missing. */
-  image(name: string): NodeImage;
-  has(name: string): boolean;
+  image(name: string, sample?: Sample): NodeImage;
+  has(name: string, sample?: Sample): boolean;
 }
 
 /** Why a folder cannot be used; see docs/boards.md for what it must hold. */
@@ -27,7 +32,7 @@ export interface NoImages {
 }
 
 /**
- * Looks into a folder with `mcuboot.bin`, `*.pub.pem`, `mqtt-node-NAME-VERSION.bin` and, for backtraces, `mqtt-node-NAME.elf`.
+ * Looks into a folder with `mcuboot.bin`, `*.pub.pem`, `SAMPLE-NAME-VERSION.bin` and, for backtraces, `SAMPLE-NAME.elf`.
  */
 export function findImages(folder: string | undefined): Images | NoImages {
   if (folder === undefined) {
@@ -43,7 +48,7 @@ export function findImages(folder: string | undefined): Images | NoImages {
   }
   const found = new Map<string, { readonly file: string; readonly version: string }>();
   for (const name of names) {
-    const match = /^mqtt-node-([a-z0-9]+)-(\d+\.\d+\.\d+)\.bin$/.exec(name);
+    const match = new RegExp(`^((?:${samples.join("|")})-[a-z0-9]+)-(\\d+\\.\\d+\\.\\d+)\\.bin$`).exec(name);
     if (match !== null) {
       found.set(match[1] as string, { file: join(folder, name), version: match[2] as string });
     }
@@ -51,14 +56,14 @@ export function findImages(folder: string | undefined): Images | NoImages {
   return {
     bootloader: new Uint8Array(readFileSync(join(folder, "mcuboot.bin"))),
     keys,
-    has: (name) => found.has(name),
-    image(name) {
-      const one = found.get(name);
+    has: (name, sample = "mqtt-node") => found.has(`${sample}-${name}`),
+    image(name, sample = "mqtt-node") {
+      const one = found.get(`${sample}-${name}`);
       if (one === undefined) {
-        throw new Error(`there is no mqtt-node-${name}-VERSION.bin in ${folder}`);
+        throw new Error(`there is no ${sample}-${name}-VERSION.bin in ${folder}`);
       }
-      const elf = join(folder, `mqtt-node-${name}.elf`);
-      return { ...one, bytes: new Uint8Array(readFileSync(one.file)), elf: existsSync(elf) ? elf : undefined };
+      const elf = join(folder, `${sample}-${name}.elf`);
+      return { ...one, sample, bytes: new Uint8Array(readFileSync(one.file)), elf: existsSync(elf) ? elf : undefined };
     },
   };
 }

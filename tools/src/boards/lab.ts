@@ -4,6 +4,7 @@ import { composeFlash, QemuBoard } from "@coalmine/boards";
 import { type DeviceId, parseVariant, type Variant } from "@coalmine/core";
 import { blockRequestTopic, commandTopic, encodeCommand, type Command } from "@coalmine/protocol";
 import { generate, parser } from "mqtt-packet";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -11,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { Api } from "../chaos/api.ts";
 import { findMosquitto, freePorts, Program, startMosquitto } from "../chaos/programs.ts";
 import type { Images, NodeImage } from "./images.ts";
@@ -47,6 +49,7 @@ export class BoardLab {
   readonly note: (line: string) => void;
   api!: Api;
   mqtt = 0;
+  coap = 0;
   #broker: Program | undefined;
   #serve: Program | undefined;
   readonly #programs: Program[] = [];
@@ -58,12 +61,13 @@ export class BoardLab {
     this.note = note;
   }
 
-  /** Broker (mosquitto when it is installed, else the embedded one) and orchestrator. @param keys further public keys to trust */
+  /** Broker (mosquitto when it is installed, else the embedded one) and orchestrator, with the CoAP door open. @param keys further public keys to trust */
   static async start(images: Images, note: (line: string) => void, keys: readonly string[] = []): Promise<BoardLab> {
     const lab = new BoardLab(images, note);
     try {
-      const [http, mqtt] = (await freePorts(2)) as [number, number];
+      const [http, mqtt, coap] = (await freePorts(3)) as [number, number, number];
       lab.mqtt = mqtt;
+      lab.coap = coap;
       lab.api = new Api(http);
       const mosquitto = findMosquitto();
       const broker = mosquitto === undefined ? ["--mqtt", `127.0.0.1:${mqtt}`] : ["--broker", `mqtt://127.0.0.1:${mqtt}`];
@@ -71,7 +75,7 @@ export class BoardLab {
         lab.#broker = await startMosquitto(mosquitto, join(lab.folder, "mosquitto"), mqtt);
       }
       const trusted = [...images.keys, ...keys].flatMap((key) => ["--key", key]);
-      lab.#serve = new Program("serve", process.execPath, [coalmine, "serve", "--data", join(lab.folder, "data"), "--http", `127.0.0.1:${http}`, ...trusted, ...broker]);
+      lab.#serve = new Program("serve", process.execPath, [coalmine, "serve", "--data", join(lab.folder, "data"), "--http", `127.0.0.1:${http}`, "--coap", `127.0.0.1:${coap}`, ...trusted, ...broker]);
       await lab.#serve.line(/^ready http=/);
       return lab;
     } catch (error) {
@@ -84,10 +88,10 @@ export class BoardLab {
     return this.#broker !== undefined;
   }
 
-  /** A new board that runs an image and knows this broker. Not on yet. */
+  /** A new board that runs an image and knows broker and server of this laboratory. Not on yet. */
   compose(id: string, image: NodeImage): string {
     const flash = join(this.folder, `${id}.flash`);
-    composeFlash(flash, { bootloader: this.images.bootloader, image: image.bytes, identity: { device: id, brokerPort: this.mqtt, coapPort: 0, smpPort: 0 } });
+    composeFlash(flash, { bootloader: this.images.bootloader, image: image.bytes, identity: { device: id, brokerPort: this.mqtt, coapPort: this.coap, smpPort: 0 } });
     return flash;
   }
 
@@ -103,6 +107,12 @@ export class BoardLab {
     const program = new Program(name, process.execPath, [coalmine, ...args]);
     this.#programs.push(program);
     return program;
+  }
+
+  /** What a command that asks this orchestrator prints. @throws Error with its words when it does not end with 0. */
+  async ask(args: readonly string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(process.execPath, [coalmine, ...args, "--url", this.api.url]);
+    return stdout;
   }
 
   device(id: string): Promise<DeviceView> {

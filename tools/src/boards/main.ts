@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { mixedRollouts, simulatedReleases } from "./fleet.ts";
-import { findImages, type Images } from "./images.ts";
+import { findImages, type Images, samples } from "./images.ts";
 import { BoardLab } from "./lab.ts";
 import { crashes, goodAndBack, lost } from "./one-board.ts";
 import type { Outcome } from "./outcome.ts";
@@ -80,7 +80,8 @@ async function carryOut(run: Run, of: Images): Promise<void> {
   switch (run) {
     case "updates": {
       await using lab = await BoardLab.start(of, note);
-      const all = await Promise.all([goodAndBack(lab), ...(["never", "hangs", "settings"] as const).filter((name) => of.has(name)).map(async (name) => [await lost(lab, name)]), crashes(lab).then((one) => [one])]);
+      const crashing = samples.filter((sample) => of.has("crash", sample) && of.has("good", sample));
+      const all = await Promise.all([goodAndBack(lab), ...(["never", "hangs", "settings"] as const).filter((name) => of.has(name)).map(async (name) => [await lost(lab, name)]), ...crashing.map(async (sample) => [await crashes(lab, sample)])]);
       take(...all.flat());
       return;
     }

@@ -4,6 +4,7 @@ import { inspectFlash, storedCoredump } from "@coalmine/boards";
 import { backtrace, readSymbols } from "@coalmine/coredump";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { NodeImage, Sample } from "./images.ts";
 import { type BoardLab, until } from "./lab.ts";
 import { type Outcome, outcomeOf, since } from "./outcome.ts";
 
@@ -21,14 +22,15 @@ const plan = {
   minDevices: 1,
 };
 
-/** A new board, and a rollout of the image to it alone; gives the release. */
-async function offered(lab: BoardLab, id: string, name: string): Promise<string> {
-  const image = lab.images.image(name);
-  await lab.board(id, lab.images.image("good"));
+/** A new board, and a rollout of the image to it alone. */
+async function offered(lab: BoardLab, id: string, name: string, sample: Sample = "mqtt-node"): Promise<NodeImage & { readonly rollout: string; readonly release: string }> {
+  const image = lab.images.image(name, sample);
+  const [rollout, release] = [`r-${id}`, `${sample}-${image.version}`];
+  await lab.board(id, lab.images.image("good", sample));
   const variant = await lab.variantOf(id);
-  await lab.release(image.version, [{ variant, bytes: image.bytes }]);
-  await lab.startRollout(`r-${name}`, image.version, plan, [id]);
-  return image.version;
+  await lab.release(release, [{ variant, bytes: image.bytes }]);
+  await lab.startRollout(rollout, release, plan, [id]);
+  return { ...image, rollout, release };
 }
 
 /** Downloads, tries, confirms and stays; then goes back to the kept image on a command, without a download. */
@@ -36,8 +38,8 @@ export async function goodAndBack(lab: BoardLab): Promise<readonly Outcome[]> {
   const id = "lab-good";
   const began = performance.now();
   const good = await outcomeOf("a good release is downloaded, tried and confirmed", async () => {
-    const release = await offered(lab, id, "good2");
-    const device = await lab.deviceWhen(id, `runs ${release}, confirmed`, ({ running }) => running?.version.startsWith(release) === true && running.confirmed);
+    const { version } = await offered(lab, id, "good2");
+    const device = await lab.deviceWhen(id, `runs ${version}, confirmed`, ({ running }) => running?.version.startsWith(version) === true && running.confirmed);
     const { slots } = inspectFlash(join(lab.folder, `${id}.flash`));
     const kept = slots[1].image?.version ?? "nothing";
     return { ok: slots[0].trailer.imageOk === "set" && kept.startsWith("1.0.0"), detail: `${device.running?.version} confirmed, ${kept} kept in slot 1`, numbers: { seconds: since(began) } };
@@ -79,34 +81,49 @@ async function revertedDevice(lab: BoardLab, id: string) {
   return lab.deviceWhen(id, "reports how its attempt ended", ({ attempt, running }) => attempt !== null && attempt.outcome !== "none" && running?.version.startsWith("1.0.0") === true);
 }
 
-/** A release that crashes on trial: its dump is read out of flash, names the function, and counts against the build that crashed. */
-export function crashes(lab: BoardLab): Promise<Outcome> {
-  const id = "lab-crash";
-  return outcomeOf("a crash on trial leaves a dump that names the function, and counts against the build that crashed", async () => {
+/**
+ * A release that crashes on trial: its dump is read out of flash, names the function, and counts against the build that crashed. `crash show`
+ * prints what it logged before.
+ */
+export function crashes(lab: BoardLab, sample: Sample = "mqtt-node"): Promise<Outcome> {
+  const id = `crash-${sample}`;
+  return outcomeOf(`${sample}: a crash on trial leaves a dump and a log, and counts against the build that crashed`, async () => {
     const began = performance.now();
     const flash = join(lab.folder, `${id}.flash`);
-    await offered(lab, id, "crash");
+    const { elf, rollout, release } = await offered(lab, id, "crash", sample);
+    if (elf !== undefined) {
+      await lab.ask(["release", "symbols", release, elf, "--reason", "test"]);
+    }
     const dump = await until(`${id}: a coredump in its flash`, 300, () => {
       const { coredump } = inspectFlash(flash);
       return coredump?.kind === "coredump" ? coredump : undefined;
     });
-    writeFileSync(join(lab.folder, "crash.bin"), storedCoredump(flash) ?? new Uint8Array());
-    const { elf } = lab.images.image("crash");
+    writeFileSync(join(lab.folder, `${id}.bin`), storedCoredump(flash) ?? new Uint8Array());
     const symbols = elf === undefined ? undefined : readSymbols(new Uint8Array(readFileSync(elf)));
     const trace = backtrace(dump, symbols?.kind === "symbols" ? symbols : undefined);
     const functions = trace.frames.map((frame) => frame.function?.name ?? "?");
     const device = await revertedDevice(lab, id);
     const counted = await until(`${id}: its crash in the report`, 300, async () => {
-      const { crashes: found } = await lab.api.get<{ readonly crashes: readonly { readonly buildId: string; readonly signature: string; readonly devices: readonly string[] }[] }>("/rollouts/r-crash/report");
+      const { crashes: found } = await lab.api.get<{ readonly crashes: readonly { readonly buildId: string; readonly signature: string; readonly devices: readonly string[] }[] }>(`/rollouts/${rollout}/report`);
       return found.find((one) => one.devices.includes(id));
     });
+    const issue = await until(`${id}: its dump at the orchestrator`, 300, async () => {
+      const { issues } = await lab.api.get<{ readonly issues: readonly { readonly id: string; readonly dumps: number }[] }>(`/crashes?rollout=${rollout}`);
+      return issues.find((one) => one.dumps > 0);
+    });
+    const log = await until(`${id}: its log in \`crash show\``, 60, async () => {
+      const [, text] = (await lab.ask(["crash", "show", issue.id])).split("log before the crash:\n");
+      return text;
+    });
+    const lines = log.trimEnd().split("\n");
+    const words = lines.find((line) => line.includes("no answer from the sensor"));
     const named = elf === undefined || functions.includes("divide_deep");
     // What the device reports is the GNU build id of the image that crashed.
     const buildId = symbols?.kind === "symbols" ? (symbols.buildId ?? counted.buildId) : counted.buildId;
     return {
-      ok: device.attempt?.outcome === "reverted" && counted.buildId === buildId && named,
-      detail: `${dump.header.reasonName} in ${functions.slice(0, 4).join(" < ")}; counted against ${counted.buildId.slice(0, 8)} (${counted.buildId === buildId ? "the build that crashed" : `not ${buildId.slice(0, 8)}`}); ${device.attempt?.outcome}`,
-      numbers: { seconds: since(began), dumpBytes: dump.bytes.length },
+      ok: device.attempt?.outcome === "reverted" && counted.buildId === buildId && named && words !== undefined && log.includes("ZEPHYR FATAL ERROR"),
+      detail: `${dump.header.reasonName} in ${functions.slice(0, 4).join(" < ")}; counted against ${counted.buildId.slice(0, 8)} (${counted.buildId === buildId ? "the build that crashed" : `not ${buildId.slice(0, 8)}`}); ${device.attempt?.outcome}; ${lines.length} lines of log, one of them: ${words ?? "not the one before the crash"}`,
+      numbers: { seconds: since(began), dumpBytes: dump.bytes.length, logLines: lines.length },
     };
   });
 }

@@ -92,10 +92,16 @@ struct coalmine_agent {
 	uint32_t sequence;
 	bool in_flight;
 	enum coalmine_kind flight_kind;
+	/* Of a log chunk. */
+	enum coalmine_stream flight_stream;
 	uint32_t flight_sequence;
 	int64_t flight_ms;
 	size_t flight_size;
 	uint8_t flight[CONFIG_COALMINE_REPORT_SIZE];
+	/* The log that is being sent; 0 bytes for none. */
+	struct coalmine_log_text log;
+	uint32_t log_offset;
+	uint32_t log_chunk;
 	/* The dump that is being sent. */
 	uint32_t dump_id;
 	uint32_t dump_size;
@@ -139,6 +145,8 @@ void coalmine_agent_acknowledged(struct coalmine_agent *agent, uint32_t sequence
 void coalmine_agent_refused(struct coalmine_agent *agent, uint32_t sequence, int64_t now_ms);
 void coalmine_agent_self_test(struct coalmine_agent *agent, unsigned int bit, bool passed,
 			      int64_t now_ms);
+/* A log was kept to be sent. One that the last boot left is sent by itself. */
+void coalmine_agent_send_log(struct coalmine_agent *agent, int64_t now_ms);
 /* Time has passed. Answers when to poll next, at the latest. */
 int64_t coalmine_agent_poll(struct coalmine_agent *agent, int64_t now_ms);
 

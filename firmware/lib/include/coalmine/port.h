@@ -2,6 +2,7 @@
 #ifndef COALMINE_PORT_H_
 #define COALMINE_PORT_H_
 
+#include <coalmine/log.h>
 #include <coalmine/record.h>
 #include <coalmine/reset.h>
 
@@ -49,5 +50,9 @@ int coalmine_port_battery(double *percent);
 int coalmine_port_coredump_size(void);
 int coalmine_port_coredump_read(uint32_t offset, void *data, size_t length);
 int coalmine_port_coredump_clear(void);
+
+/* The kept log, see coalmine/log.h; false for none. It stays as it is until it is dropped. */
+bool coalmine_port_log(struct coalmine_log_text *text);
+void coalmine_port_log_drop(void);
 
 #endif /* COALMINE_PORT_H_ */

@@ -162,6 +162,7 @@ function reports(): Sample[] {
     report("crash", crash),
     report("crash, largest addresses", { ...crash, pc: limits.safe, lr: limits.safe, reason: text(128) }),
     report("log", log),
+    report("log, the words before a crash, whole", { ...log, id: limits.uint32, offset: 0, total: 42, data: new TextEncoder().encode("[00:00:03.000] <err> node: no answer of it\n") }),
     report("log, empty", { ...log, data: new Uint8Array(0) }),
     report("coredump, whole chunk", { ...log, stream: "coredump", total: 65_536, data: run(0, limits.logData) }),
   ];
