@@ -236,7 +236,7 @@ function fleetText(fleet: Fleet): string {
 /** The orchestrator's HTTP API on a free port. */
 async function serveApi(site: LiveSite): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
   const { buildApi, loopbackHosts } = await import("@coalmine/api");
-  const api = buildApi(site.host, { log: site.log, artifacts: site.artifacts, clock: site.clock, feed: site.feed, crashes: site.crashes.catalogue, hosts: loopbackHosts, pages: dashboardPages(() => undefined) });
+  const api = buildApi(site.host, { log: site.log, artifacts: site.artifacts, archive: site.archive, clock: site.clock, feed: site.feed, crashes: site.crashes.catalogue, hosts: loopbackHosts, pages: dashboardPages(() => undefined) });
   const url = await api.listen({ host: "127.0.0.1", port: await freePort() });
   return { url, close: () => api.close() };
 }

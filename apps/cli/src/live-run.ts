@@ -8,8 +8,8 @@ import { deviceDescription, type Fleet } from "@coalmine/fleet";
 import { AcceleratedClock, type LiveFleet, liveFleet, type LiveStats } from "@coalmine/live";
 import type { PublicKey } from "@coalmine/mcuboot";
 import { embeddedLink, startBroker, unlimited as unlimitedMqtt } from "@coalmine/mqtt";
-import { type ArtifactStore, AuditFeed, type AuditRecord, planJudge, type EventLog, Host, type Outcome, readRecord, type ReleaseInput, type RollbackInput, type RolloutReport, type RolloutSummary, rolloutReport, summarise } from "@coalmine/orchestrator";
-import { CrashIndex, openArtifactStore, openEventLog } from "@coalmine/store";
+import { type ArchiveStore, type ArtifactStore, AuditFeed, type AuditRecord, planJudge, type EventLog, Host, type Outcome, readRecord, type ReleaseInput, type RollbackInput, type RolloutReport, type RolloutSummary, rolloutReport, summarise } from "@coalmine/orchestrator";
+import { CrashIndex, openArchiveStore, openArtifactStore, openEventLog } from "@coalmine/store";
 import { draw, type LinkConditions, Network } from "@coalmine/world";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -108,6 +108,7 @@ export class LiveSite {
   readonly host: Host;
   readonly log: EventLog;
   readonly artifacts: ArtifactStore;
+  readonly archive: ArchiveStore;
   /** Tells of audit lines as they become durable. */
   readonly feed: AuditFeed;
   readonly crashes: CrashIndex;
@@ -121,10 +122,11 @@ export class LiveSite {
   #ending = false;
   #closed: Promise<void> | undefined;
 
-  private constructor(parts: { host: Host; log: EventLog; artifacts: ArtifactStore; feed: AuditFeed; crashes: CrashIndex; clock: AcceleratedClock; live: LiveFleet<Device>; door: DeviceDoor; startedAt: Instant }) {
+  private constructor(parts: { host: Host; log: EventLog; artifacts: ArtifactStore; archive: ArchiveStore; feed: AuditFeed; crashes: CrashIndex; clock: AcceleratedClock; live: LiveFleet<Device>; door: DeviceDoor; startedAt: Instant }) {
     this.host = parts.host;
     this.log = parts.log;
     this.artifacts = parts.artifacts;
+    this.archive = parts.archive;
     this.feed = parts.feed;
     this.crashes = parts.crashes;
     this.clock = parts.clock;
@@ -139,12 +141,14 @@ export class LiveSite {
     await mkdir(options.folder, { recursive: true });
     const log = openEventLog(join(options.folder, "log.sqlite"));
     const artifacts = openArtifactStore(join(options.folder, "artifacts"));
+    const archive = openArchiveStore(join(options.folder, "archive"));
     const feed = new AuditFeed();
     const crashes = new CrashIndex(join(options.folder, "crashes.sqlite"), { log, artifacts, ...(options.warn === undefined ? {} : { warn: options.warn }) });
     const { decided } = options;
     const host = Host.open({
       log,
       artifacts,
+      archive,
       clock,
       judge: options.judge ?? planJudge,
       keys: options.keys,
@@ -172,7 +176,7 @@ export class LiveSite {
       loss: options.loss ?? 0,
       polls: (device) => device.description.connectivity.sleepy,
     });
-    return new LiveSite({ host, log, artifacts, feed, crashes, clock, live, door, startedAt: options.epoch });
+    return new LiveSite({ host, log, artifacts, archive, feed, crashes, clock, live, door, startedAt: options.epoch });
   }
 
   /** Resolves when `look` holds; looked at after every tick. Rejects when the store failed or the patience, in device time, is over. */

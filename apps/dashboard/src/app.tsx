@@ -12,9 +12,11 @@ import { DevicePage } from "./pages/device.tsx";
 import { FleetPage } from "./pages/fleet.tsx";
 import { MembersPage } from "./pages/members.tsx";
 import { PlanPage } from "./pages/plan.tsx";
-import { ReleasePage, ReleasesPage } from "./pages/releases.tsx";
+import { ReleasePage } from "./pages/release.tsx";
+import { ReleasesPage } from "./pages/releases.tsx";
 import { RolloutPage } from "./pages/rollout.tsx";
 import { RolloutsPage } from "./pages/rollouts.tsx";
+import { WayBackPage } from "./pages/way-back.tsx";
 import { Empty, Icon, Trouble } from "./parts.tsx";
 import { link, type Place, usePlace } from "./router.ts";
 import { SignIn } from "./sign-in.tsx";
@@ -28,6 +30,9 @@ const pages: readonly (readonly [path: string, title: string])[] = [
   ["releases", "Releases"],
   ["audit", "Audit"],
 ];
+
+/** Pages that belong to one of these. */
+const within: Readonly<Record<string, string>> = { devices: "", "way-back": "releases" };
 
 type Access = "asking" | "open" | "closed";
 
@@ -64,7 +69,7 @@ function Shell({ leave }: { readonly leave?: () => void }): JSX.Element {
   const fleet = useLive<FleetView>("/fleet");
   const main = useRef<HTMLElement>(null);
   const [first = ""] = place.parts;
-  const title = pages.find(([path]) => path === first)?.[1] ?? "coalmine";
+  const title = pages.find(([path]) => path === (within[first] ?? first))?.[1] ?? "coalmine";
   useEffect(() => feed.start(), []);
   useEffect(() => {
     document.title = `${place.parts.slice(1).join(" ")} ${title} – coalmine`.trim();
@@ -81,7 +86,7 @@ function Shell({ leave }: { readonly leave?: () => void }): JSX.Element {
         </a>
         <nav aria-label="Pages">
           {pages.map(([path, name]) => (
-            <a key={path} href={`#/${path}`} aria-current={path === first || (path === "" && first === "devices") ? "page" : undefined}>
+            <a key={path} href={`#/${path}`} aria-current={path === (within[first] ?? first) ? "page" : undefined}>
               {name}
             </a>
           ))}
@@ -111,6 +116,8 @@ function Page({ place, fleet }: { readonly place: Place; readonly fleet: Live<Fl
       return second === undefined ? <CrashesPage query={place.query} fleet={fleet.data} /> : <CrashPage key={second} id={second} fleet={fleet.data} />;
     case "releases":
       return second === undefined ? <ReleasesPage fleet={fleet.data} /> : <ReleasePage key={second} id={second} fleet={fleet.data} />;
+    case "way-back":
+      return <WayBackPage query={place.query} />;
     case "audit":
       return <AuditPage query={place.query} />;
     default:

@@ -2,55 +2,20 @@
 // Every device of the fleet in a list of which only the visible part exists. Rows are asked for by their place.
 import type { FleetPageView } from "@coalmine/api";
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { useLive } from "./live.ts";
+import { useState } from "preact/hooks";
 import { Card, Empty, StateMark, Trouble } from "./parts.tsx";
 import { link } from "./router.ts";
+import { RowList, useRows } from "./row-list.tsx";
+import { SearchField } from "./search-field.tsx";
 import { ago, count } from "./words.ts";
 
 export type Filter = Readonly<Record<string, string>>;
 
-const rowHeight = 40;
-const margin = 15;
-/** Windows begin at multiples of this, so that scrolling by a row asks for nothing. */
-const stride = 25;
-
 const labels: Readonly<Record<string, string>> = { text: "id has", tag: "tag", attribute: "attribute", hardware: "hardware", connectivity: "connectivity", release: "release", version: "version", state: "state", silent: "silent", crashed: "crashed", unconfirmed: "on trial" };
 
 export function DeviceList({ filter, tags }: { readonly filter: Filter; readonly tags: readonly string[] }): JSX.Element {
-  const [text, setText] = useState(filter["text"] ?? "");
-  const [top, setTop] = useState(0);
-  const [height, setHeight] = useState(480);
-  const scroller = useRef<HTMLDivElement>(null);
-  const asked = JSON.stringify(filter);
-
-  useEffect(() => setText(filter["text"] ?? ""), [asked]);
-  useEffect(() => {
-    if (scroller.current !== null) {
-      scroller.current.scrollTop = 0;
-      setHeight(scroller.current.clientHeight || 480);
-    }
-    setTop(0);
-  }, [asked]);
-  // Search begins when typing pauses.
-  useEffect(() => {
-    if (text === (filter["text"] ?? "")) {
-      return undefined;
-    }
-    const timer = setTimeout(() => location.replace(link([], { ...filter, text: text === "" ? undefined : text })), 250);
-    return () => clearTimeout(timer);
-  }, [text, asked]);
-
-  const skip = Math.max(0, Math.floor((Math.floor(top / rowHeight) - margin) / stride) * stride);
-  const limit = Math.ceil(height / rowHeight) + 2 * margin + stride;
-  const url = useMemo(() => `/fleet/rows?${new URLSearchParams({ ...filter, skip: String(skip), limit: String(limit) }).toString()}`, [asked, skip, limit]);
-  const { data, problem, again } = useLive<FleetPageView>(url, 10_000, 2_000);
-  // While the next window is asked for, the last one stays.
-  const shown = useRef<{ readonly asked: string; readonly page: FleetPageView } | undefined>(undefined);
-  if (data !== undefined) {
-    shown.current = { asked, page: data };
-  }
-  const page = shown.current?.asked === asked ? shown.current.page : undefined;
+  const rows = useRows<FleetPageView>("/fleet/rows", filter);
+  const { page, problem, again } = rows;
   const filters = Object.entries(filter);
 
   return (
@@ -63,10 +28,7 @@ export function DeviceList({ filter, tags }: { readonly filter: Filter; readonly
       }
     >
       <div class="filters">
-        <label class="search">
-          <span class="hidden">Search by id</span>
-          <input type="search" placeholder="Search by id" value={text} maxLength={64} onInput={(event) => setText(event.currentTarget.value)} />
-        </label>
+        <SearchField value={filter["text"] ?? ""} onSearch={(text) => location.replace(link([], { ...filter, text: text === "" ? undefined : text }))} />
         <AddFilter filter={filter} tags={tags} />
         {filters
           .filter(([name]) => name !== "text")
@@ -84,49 +46,33 @@ export function DeviceList({ filter, tags }: { readonly filter: Filter; readonly
           <a href="#/">Show all</a>
         </Empty>
       ) : (
-        <div class="device-list" role="table" aria-label="Devices" aria-rowcount={page?.total ?? -1}>
-          <div class="device-row head" role="row">
-            {["device", "state", "runs", "hardware", "connectivity", "heard", "tags"].map((title) => (
-              <span key={title} role="columnheader" class={title}>
-                {title}
-              </span>
-            ))}
-          </div>
-          <div class="scroller" ref={scroller} role="rowgroup" tabIndex={0} onScroll={(event) => setTop(event.currentTarget.scrollTop)}>
-            <div class="tall" role="presentation" style={{ height: `${(page?.total ?? 0) * rowHeight}px` }}>
-              <div class="window" role="presentation" style={{ transform: `translateY(${(page?.skip ?? 0) * rowHeight}px)` }}>
-                {page?.rows.map((row, index) => <DeviceRow key={row.id} row={row} now={page.now} index={page.skip + index + 1} />)}
-              </div>
-            </div>
-          </div>
-        </div>
+        <RowList
+          label="Devices"
+          columns={["device", "state", "runs", "hardware", "connectivity", "heard", "tags"]}
+          rows={rows}
+          idOf={(row) => row.id}
+          tone={(row) => (row.silent ? "silent" : "")}
+          cells={cells}
+        />
       )}
     </Card>
   );
 }
 
-function DeviceRow({ row, now, index }: { readonly row: FleetPageView["rows"][number]; readonly now: string; readonly index: number }): JSX.Element {
-  return (
-    <div class={`device-row ${row.silent ? "silent" : ""}`} role="row" aria-rowindex={index}>
-      <span role="cell" class="device">
-        <a href={link(["devices", row.id])}>{row.id}</a>
-      </span>
-      <span role="cell" class="state">
-        {row.state === null ? <span class="soft">–</span> : <StateMark state={row.state} />}
-      </span>
-      <span role="cell" class="runs">
-        {row.version}
-        {row.confirmed ? "" : <span class="mark warn">on trial</span>}
-        {row.crashes === 0 ? "" : <span class="mark">{count(row.crashes)} crash{row.crashes === 1 ? "" : "es"}</span>}
-      </span>
-      <span role="cell" class="hardware">{row.hardware}</span>
-      <span role="cell" class="connectivity">{row.connectivity}</span>
-      <span role="cell" class="heard">
-        {row.silent ? <strong class="warn-text">silent, {ago(row.lastSeen, now)}</strong> : ago(row.lastSeen, now)}
-      </span>
-      <span role="cell" class="tags">{row.tags.join(", ")}</span>
-    </div>
-  );
+function cells(row: FleetPageView["rows"][number], now: string): readonly (JSX.Element | string)[] {
+  return [
+    <a key="device" href={link(["devices", row.id])}>{row.id}</a>,
+    row.state === null ? <span key="state" class="soft">–</span> : <StateMark key="state" state={row.state} />,
+    <>
+      {row.version}
+      {row.confirmed ? "" : <span class="mark warn">on trial</span>}
+      {row.crashes === 0 ? "" : <span class="mark">{count(row.crashes)} crash{row.crashes === 1 ? "" : "es"}</span>}
+    </>,
+    row.hardware,
+    row.connectivity,
+    row.silent ? <strong key="heard" class="warn-text">silent, {ago(row.lastSeen, now)}</strong> : ago(row.lastSeen, now),
+    row.tags.join(", "),
+  ];
 }
 
 /** A filter by tag or by an attribute that devices report. */

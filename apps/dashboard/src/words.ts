@@ -29,6 +29,11 @@ export function percent(share: number): string {
   return `${short(100 * share)} %`;
 }
 
+/** A size with its unit: 512 bytes, 12.3 KiB, 4 MiB. */
+export function bytes(size: number): string {
+  return size < 1_024 ? plural(size, "byte", "bytes") : size < 1_024 ** 2 ? `${short(size / 1_024)} KiB` : `${short(size / 1_024 ** 2)} MiB`;
+}
+
 /** An e-value from its natural log: 0.3, 12, 2.1 × 10⁹. */
 export function odds(lnE: number): string {
   const log10 = lnE / Math.LN10;
@@ -129,6 +134,7 @@ export function toneOf(word: string): Tone {
       return "good";
     case "halted":
     case "aborted":
+    case "barred":
     case "fail":
       return "bad";
     case "held":

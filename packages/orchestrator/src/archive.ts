@@ -42,7 +42,7 @@ export function releaseNeeds(state: HostState, release: ReleaseRecord): string[]
     }
   }
   if (running.length > 0) {
-    needs.push(`${running.length} devices run it: ${listed(running)}`);
+    needs.push(`${running.length === 1 ? "1 device runs it" : `${running.length} devices run it`}: ${listed(running)}`);
   }
   for (const rollout of active) {
     const back = kept.filter((device) => rollout.release !== release.id && memberOf(rollout, device.id) !== undefined).map((device) => device.id as string);

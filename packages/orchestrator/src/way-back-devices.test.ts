@@ -34,6 +34,10 @@ function fleet(): { readonly conductor: Conductor; readonly now: Instant } {
   });
   device("f-doubt", () => undefined);
   device("g-foreign", (speaker) => (speaker.slot1 = "0.9.0"));
+  device("i-reverted", (speaker) => {
+    speaker.running = "1.0.0";
+    speaker.slot1 = "1.1.0";
+  });
   device("h-last", (speaker) => (speaker.confirmed = false));
   return { conductor, now };
 }
@@ -50,6 +54,7 @@ test("each device has one way back, with the release it leads to and what stands
     ["f-doubt", "swap-back", "1.0.0"],
     ["g-foreign", "swap-back", "0.9.0"],
     ["h-last", "swap-back", "1.0.0"],
+    ["i-reverted", "none", null],
   ]);
   const reasons = Object.fromEntries(found.map(({ device, reason }) => [device, reason]));
   expect(reasons["a-order"]).toBe("");

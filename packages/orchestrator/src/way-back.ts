@@ -6,6 +6,7 @@ import type { ReleaseArtifact } from "./entry.ts";
 import { type DeviceRecord, dimension } from "./inventory.ts";
 import type { ReleaseRecord } from "./membership.ts";
 import { bootloaderFacts, downgradeVerdict } from "./slots.ts";
+import { orderOf } from "./versions.ts";
 
 /** Share of some devices that can go back by an order, without a download. */
 export interface WayBackShare {
@@ -52,7 +53,11 @@ export function noImageKept({ hardware, running, slot1 }: Pick<DeviceRecord, "ha
   if (slot1 === null) {
     return "its other slot holds no intact image";
   }
-  return slot1.imageHash === running.imageHash ? "its other slot holds the image that runs" : undefined;
+  if (slot1.imageHash === running.imageHash) {
+    return "its other slot holds the image that runs";
+  }
+  // A device that reverted keeps what it reverted from.
+  return orderOf(slot1.version, running.version) === "newer" ? `its other slot holds ${slot1.version}, which is newer than what runs` : undefined;
 }
 
 /** Why a device could not go back to its other slot by an order; undefined when it could. */

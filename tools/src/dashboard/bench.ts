@@ -79,7 +79,7 @@ const watch = `
   globalThis.seen = { long: [], first: null };
   new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) globalThis.seen.long.push(Math.round(duration)); }).observe({ type: "longtask", buffered: true });
   addEventListener("DOMContentLoaded", () => new MutationObserver((_, observer) => {
-    if (document.querySelector(".device-row a") !== null) { globalThis.seen.first = Math.round(performance.now()); observer.disconnect(); }
+    if (document.querySelector(".list-row a") !== null) { globalThis.seen.first = Math.round(performance.now()); observer.disconnect(); }
   }).observe(document, { childList: true, subtree: true }));
 `;
 
@@ -94,7 +94,7 @@ async function look(http: string, executable: string) {
     page.on("pageerror", (error) => trouble.push(error.message));
     await page.addInitScript(watch);
     await page.goto(`${http}/#/`);
-    await page.locator(".device-row a").first().waitFor();
+    await page.locator(".list-row a").first().waitFor();
     const firstViewMs = (await page.evaluate("globalThis.seen.first")) as number;
     say(`first view after ${firstViewMs} ms`);
     const heaps = await stay(page);
@@ -125,7 +125,7 @@ async function stay(page: Page): Promise<Heap[]> {
     if (rollout) {
       await page.locator(".gate canvas").first().waitFor();
     } else {
-      await page.locator(".device-row a").first().waitFor();
+      await page.locator(".list-row a").first().waitFor();
       for (let step = 0; step < 20; step += 1) {
         await page.evaluate(`document.querySelector(".scroller").scrollTop += ${step % 2 === 0 ? 4_000 : 300}`);
         await sleep(150);

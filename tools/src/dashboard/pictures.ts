@@ -36,7 +36,7 @@ try {
   await take(browser, url, { name: "running", path: "rollouts/r1", ready: ".gate canvas", looks: all });
   await demo.line(/The dashboard is at/);
   await take(browser, url, { name: "halted", path: "rollouts/r2", ready: ".gate canvas", looks: all });
-  await take(browser, url, { name: "fleet", path: "", ready: ".device-row a", looks: all });
+  await take(browser, url, { name: "fleet", path: "", ready: ".list-row a", looks: all });
   await take(browser, url, { name: "crashes", path: "crashes", ready: ".issue", looks: all });
 } finally {
   await browser.close();

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dashboard in a real browser: one browser, one orchestrator, devices that say what the test wants.
 import { findBrowser, openBrowser } from "@coalmine/dashboard/browser";
-import { readFileSync } from "node:fs";
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContext, Page } from "playwright-core";
@@ -161,7 +162,7 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
   test("axe finds nothing serious on any page, in light and in dark", async () => {
     const page = await tab("");
     await page.evaluate(axe);
-    for (const path of ["", "rollouts", "rollouts/bad", "rollouts/bad/members", "devices/d3", "plan", "crashes", "releases", "releases/1.2.0", "audit"]) {
+    for (const path of ["", "rollouts", "rollouts/bad", "rollouts/bad/members", "devices/d3", "plan", "crashes", "releases", "releases/1.2.0", "way-back", "audit"]) {
       await page.goto(`${site.url}/#/${path}`);
       await page.locator("main h1").waitFor();
       await page.waitForLoadState("networkidle");
@@ -196,6 +197,86 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
     await dialog.getByRole("button", { name: "Start", exact: true }).click();
     await page.getByRole("heading", { name: /Running/ }).waitFor();
     expect((await audit("rollout-started")).records[0]).toMatchObject({ by: "grace", reason: "weekly" });
+  });
+
+  test("a release that nothing needs is archived by name and reason, comes as one file with its checksum, and back; others say what needs them", async () => {
+    const own = await DashboardSite.start();
+    try {
+      await own.release("0.9.0");
+      const image = await own.release("1.1.0");
+      await own.hello("d0", { version: "1.1.0", imageHash: image });
+      const page = await tab("releases", { url: own.url, expected: /412/ });
+      await page.getByRole("link", { name: "1 device runs it" }).click();
+      await page.getByText("1 device runs it: d0").waitFor();
+      expect(await page.getByRole("button", { name: "Archive …" }).count()).toBe(0);
+
+      await page.goto(`${own.url}/#/releases/0.9.0`);
+      await page.getByRole("button", { name: "Archive …" }).click();
+      // Meanwhile somebody archived it and took it back.
+      for (const what of ["archive", "restore"]) {
+        expect((await fetch(`${own.url}/releases/0.9.0/${what}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ by: "ada", reason: "again" }) })).status).toBe(200);
+      }
+      const dialog = page.getByRole("dialog");
+      await dialog.getByLabel("Your name").fill("grace");
+      await dialog.getByLabel("Reason").fill("nobody runs it");
+      await dialog.getByRole("button", { name: "Archive", exact: true }).click();
+      await expect.poll(() => dialog.getByRole("alert").textContent(), patience).toMatch(/Nothing was changed: the release is no longer as you saw it/);
+      await dialog.getByRole("button", { name: "Close and look again" }).click();
+      await dialog.waitFor({ state: "detached" });
+      await page.reload();
+      await page.getByRole("button", { name: "Archive …" }).click();
+      await dialog.getByLabel("Reason").fill("nobody runs it");
+      await dialog.getByRole("button", { name: "Archive", exact: true }).click();
+
+      const file = page.getByRole("link", { name: "0.9.0.tar" });
+      await file.waitFor();
+      expect(own.host.conductor.state.releases.get("0.9.0" as never)?.archived).toMatchObject({ files: 3 });
+      const [download] = await Promise.all([page.waitForEvent("download"), file.click()]);
+      expect(download.suggestedFilename()).toBe("0.9.0.tar");
+      const sum = createHash("sha256").update(readFileSync(await download.path())).digest("hex");
+      expect(await page.locator("code.sum").textContent()).toBe(sum);
+      const [line] = ((await (await fetch(`${own.url}/audit?type=release-archived`)).json()) as { readonly records: { readonly by: string; readonly reason: string }[] }).records;
+      expect(line).toMatchObject({ by: "grace", reason: "nobody runs it" });
+
+      await page.getByRole("button", { name: "Restore …" }).click();
+      await dialog.getByLabel("Reason").fill("wanted again");
+      await dialog.getByRole("button", { name: "Restore", exact: true }).click();
+      await page.getByRole("button", { name: "Archive …" }).waitFor();
+    } finally {
+      await closeTabs();
+      await own.close();
+    }
+  });
+
+  test("the rollback inventory names each device's way back, whose next upload destroys the last one, and finds them by kind and id", async () => {
+    const own = await DashboardSite.start();
+    try {
+      const [old, young] = [await own.release("1.0.0"), await own.release("1.1.0")];
+      for (let index = 0; index < 30; index += 1) {
+        await own.hello(`d${String(index).padStart(2, "0")}`, { version: "1.1.0", imageHash: young, confirmed: index !== 7, ...(index < 20 ? { slot1: { imageHash: old, version: "1.0.0" } } : {}) });
+      }
+      await own.hello("e0", { version: "1.0.0", imageHash: old });
+      const page = await tab("releases/1.1.0", { url: own.url });
+      await page.getByRole("link", { name: /by an order 20/ }).waitFor();
+      await page.getByRole("link", { name: "Rollback inventory, device by device" }).click();
+      await page.getByRole("heading", { name: "Rollback inventory of 1.1.0" }).waitFor();
+      const rows = page.getByRole("table", { name: "Devices and their way back" });
+      await expect.poll(() => rows.getAttribute("aria-rowcount"), patience).toBe("30");
+      expect(await rows.getByRole("row").filter({ hasText: "d07" }).textContent()).toMatch(/by an order.*1\.0\.0.*not confirmed: the next upload destroys 1\.0\.0/);
+      await page.getByRole("link", { name: /by a download 10/ }).click();
+      await expect.poll(() => rows.getAttribute("aria-rowcount"), patience).toBe("10");
+      await page.getByRole("link", { name: "Remove the filter by a download" }).click();
+      await page.getByRole("link", { name: "1 device", exact: true }).click();
+      await expect.poll(() => rows.getAttribute("aria-rowcount"), patience).toBe("1");
+      await page.getByRole("link", { name: /Remove the filter next upload/ }).click();
+      await page.getByPlaceholder("Search by id").fill("d1");
+      await expect.poll(() => rows.getAttribute("aria-rowcount"), patience).toBe("10");
+      await page.getByLabel("Devices that run").selectOption("1.0.0");
+      await page.getByRole("heading", { name: "Rollback inventory of 1.0.0" }).waitFor();
+    } finally {
+      await closeTabs();
+      await own.close();
+    }
   });
 
   test("the demo runs live on the page whose address it prints", async () => {

@@ -5,8 +5,12 @@ import { type DeviceId, type Instant, instant, Minutes, type ReleaseId, type Rol
 import { buildImage, loadPublicKey, parseVersion } from "@coalmine/mcuboot";
 import { AuditFeed, type Clock, Host, planFromData, planJudge } from "@coalmine/orchestrator";
 import { encodeReport, type ReportBody } from "@coalmine/protocol";
-import { CrashIndex, memoryArtifactStore, memoryEventLog } from "@coalmine/store";
+import { CrashIndex, memoryArtifactStore, memoryEventLog, openArchiveStore } from "@coalmine/store";
 import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { dashboardPages } from "../dashboard/pages.ts";
 
 const keys = generateKeyPairSync("ed25519");
@@ -36,17 +40,23 @@ export class DashboardSite {
     };
     const log = memoryEventLog();
     const artifacts = memoryArtifactStore();
+    const folder = mkdtempSync(join(tmpdir(), "coalmine-dashboard-"));
+    const archive = openArchiveStore(folder);
     const feed = new AuditFeed();
     const crashes = new CrashIndex(":memory:", { log, artifacts });
     const watch: typeof feed.note = (outcome, first) => {
       feed.note(outcome, first);
       crashes.note(outcome, first);
     };
-    const host = Host.open({ log, artifacts, clock, judge: planJudge, keys: [loadPublicKey(keys.publicKey)], watch });
+    const host = Host.open({ log, artifacts, archive, clock, judge: planJudge, keys: [loadPublicKey(keys.publicKey)], watch });
     host.attach({ door: "virtual", send: async () => undefined, clear: async () => undefined, close: async () => undefined });
-    const api = buildApi(host, { log, artifacts, clock, feed, crashes: crashes.catalogue, hosts: loopbackHosts, token: options.token, pages: dashboardPages(() => undefined) });
+    const api = buildApi(host, { log, artifacts, archive, clock, feed, crashes: crashes.catalogue, hosts: loopbackHosts, token: options.token, pages: dashboardPages(() => undefined) });
     const url = await api.listen({ host: "127.0.0.1", port: 0 });
-    return new DashboardSite({ clock, host, url, close: () => api.close() });
+    const close = async (): Promise<void> => {
+      await api.close();
+      await rm(folder, { recursive: true, force: true });
+    };
+    return new DashboardSite({ clock, host, url, close });
   }
 
   async say(device: string, body: ReportBody, boot = 1): Promise<void> {
@@ -56,11 +66,11 @@ export class DashboardSite {
     await this.host.report(device as DeviceId, encodeReport({ boot, sequence, uptime_s: 10 + sequence, body }), "virtual");
   }
 
-  async hello(device: string, options: { readonly boot?: number; readonly version?: string; readonly imageHash?: Uint8Array; readonly confirmed?: boolean; readonly attributes?: Record<string, string> } = {}): Promise<void> {
-    const { boot = 1, version = "1.0.0", imageHash = new Uint8Array(32).fill(9), confirmed = true, attributes = {} } = options;
+  async hello(device: string, options: { readonly boot?: number; readonly version?: string; readonly imageHash?: Uint8Array; readonly confirmed?: boolean; readonly attributes?: Record<string, string>; readonly slot1?: { readonly imageHash: Uint8Array; readonly version: string } } = {}): Promise<void> {
+    const { boot = 1, version = "1.0.0", imageHash = new Uint8Array(32).fill(9), confirmed = true, attributes = {}, slot1 = null } = options;
     const running = { imageHash, version, buildId: imageHash.subarray(0, 20), confirmed };
     const hardware = { ...variant, mode: "swap-move", slotSize: 65_536 } as const;
-    await this.say(device, { kind: "hello", hardware, running, slot1: null, resetCause: "power-on", attempt: null, interval_s: 300, attributes: { connectivity: "wifi", site: "field", ...attributes }, storageSchema: 1 }, boot);
+    await this.say(device, { kind: "hello", hardware, running, slot1, resetCause: "power-on", attempt: null, interval_s: 300, attributes: { connectivity: "wifi", site: "field", ...attributes }, storageSchema: 1 }, boot);
   }
 
   /** A release of one signed image; gives its image hash. */

@@ -1,140 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { FleetView, PreflightView, ReleaseView } from "@coalmine/api";
+import type { FleetView, ReleaseView, RollbackInventoryView } from "@coalmine/api";
 import type { JSX } from "preact";
 import { useLive } from "../live.ts";
-import { Badge, Card, Empty, Facts, Icon, Table, Wait } from "../parts.tsx";
+import { Badge, Card, Empty, Table, Wait } from "../parts.tsx";
 import { link } from "../router.ts";
-import { count, percent, short } from "../words.ts";
+import { count, moment, percent } from "../words.ts";
 
 interface ReleaseList {
   readonly releases: readonly ReleaseView[];
 }
 
-/** Every release, the newest first: who runs it, and whether it may be offered. */
+/** Every release, the newest first: who runs it, whether those can go back, and whether it may be archived. */
 export function ReleasesPage({ fleet }: { readonly fleet: FleetView | undefined }): JSX.Element {
-  const { data, problem, again } = useLive<ReleaseList>("/releases", 30_000);
+  const { data, problem, again } = useLive<ReleaseList>("/releases", 30_000, 2_000);
+  const { data: inventory } = useLive<RollbackInventoryView>("/rollbacks/inventory", 30_000, 5_000);
   if (data === undefined) {
     return <Wait problem={problem} again={again} />;
   }
   const running = new Map(fleet?.releases.map((share) => [share.name, share.devices]));
-  const rows = data.releases.toReversed().map((release) => {
-    const devices = running.get(release.id) ?? 0;
-    return [
-      <a key="id" href={link(["releases", release.id])}>
-        {release.id}
-      </a>,
-      release.version,
-      devices === 0 ? "0" : <a key="who" href={link([], { release: release.id })}>{count(devices)}</a>,
-      fleet === undefined ? "" : percent(devices / Math.max(1, fleet.devices)),
-      count(release.artifacts.length),
-      release.barred === null ? "" : <span key="barred"><Badge word="halted" /> {release.barred}</span>,
-    ];
-  });
+  const ways = new Map(inventory?.byRelease.map((share) => [share.release, share]));
+  const newest = data.releases.toReversed();
+  const name = ({ id }: ReleaseView): JSX.Element => (
+    <a key="id" href={link(["releases", id])}>
+      {id}
+    </a>
+  );
+  const rows = newest
+    .filter(({ archived }) => archived === null)
+    .map((release) => {
+      const devices = running.get(release.id) ?? 0;
+      const share = ways.get(release.id)?.share ?? null;
+      return [
+        name(release),
+        release.version,
+        devices === 0 ? "0" : <a key="who" href={link([], { release: release.id })}>{count(devices)}</a>,
+        fleet === undefined ? "" : percent(devices / Math.max(1, fleet.devices)),
+        share === null ? <span key="back" class="soft">–</span> : <a key="back" href={link(["way-back"], { release: release.id })}>{percent(share)}</a>,
+        count(release.artifacts.length),
+        release.barred === null ? "" : <span key="barred" title={release.barred}><Badge word="barred" /></span>,
+        <a key="archive" class={release.neededBy.length === 0 ? "" : "quiet"} href={link(["releases", release.id])}>
+          {release.neededBy.length === 0 ? "nothing: may be archived" : release.neededBy.map(inShort).join("; ")}
+        </a>,
+      ];
+    });
+  const archived = newest.flatMap((release) => (release.archived === null ? [] : [[name(release), release.version, moment(release.archived.at), count(release.archived.files)]]));
   return (
     <>
       <h1>Releases</h1>
-      <Card title="All">
-        {rows.length === 0 ? (
+      <Card title="All" aside={<a href="#/way-back">Rollback inventory of the fleet</a>}>
+        {newest.length === 0 ? (
           <Empty title="No release yet.">
             <p>A release is a signed image for each kind of hardware:</p>
             <pre>npx coalmine release create 1.1.0 --artifact BOARD/REVISION/MAP=app.signed.bin</pre>
           </Empty>
+        ) : rows.length === 0 ? (
+          <Empty title="All are archived." />
         ) : (
-          <Table label="Releases" columns={[{ title: "release" }, { title: "version" }, { title: "run it", number: true }, { title: "share", number: true }, { title: "images", number: true }, { title: "barred" }]} rows={rows} />
+          <Table
+            label="Releases"
+            columns={[{ title: "release" }, { title: "version" }, { title: "run it", number: true }, { title: "share", number: true }, { title: "can swap back", number: true }, { title: "images", number: true }, { title: "" }, { title: "needed by" }]}
+            rows={rows}
+          />
         )}
       </Card>
-    </>
-  );
-}
-
-/** One release: can the fleet install it, and what is it made of. */
-export function ReleasePage({ id, fleet }: { readonly id: string; readonly fleet: FleetView | undefined }): JSX.Element {
-  const url = `/releases/${encodeURIComponent(id)}`;
-  const { data: release, problem, again } = useLive<ReleaseView>(url, 30_000);
-  const { data: preflight } = useLive<PreflightView>(`${url}/preflight?limit=50&outcome=refused`, 60_000);
-  if (release === undefined) {
-    return <Wait problem={problem} again={again} />;
-  }
-  const devices = fleet?.releases.find((share) => share.name === id)?.devices ?? 0;
-  return (
-    <>
-      <header class="title">
-        <p class="eyebrow">
-          <a href="#/releases">Releases</a>
-        </p>
-        <h1>{release.id}</h1>
-      </header>
-      {release.barred === null ? null : (
-        <section class="verdict bad">
-          <div class="verdict-words">
-            <h2>
-              <Icon name="bad" />
-              <span>Barred: it is not offered again by itself</span>
-            </h2>
-            <blockquote>{release.barred}</blockquote>
-          </div>
-        </section>
+      {archived.length === 0 ? null : (
+        <Card title="Archived">
+          <Table label="Archived releases" columns={[{ title: "release" }, { title: "version" }, { title: "archived" }, { title: "files", number: true }]} rows={archived} />
+        </Card>
       )}
-      <Card
-        title="Who runs it"
-        aside={
-          <a href={link(["plan"], { release: id })}>Plan a rollout of it</a>
-        }
-      >
-        <p>
-          {devices === 0 ? "No device." : <a href={link([], { release: id })}>{count(devices)} devices</a>}
-          {fleet === undefined || devices === 0 ? "" : `, ${percent(devices / Math.max(1, fleet.devices))} of the fleet`}
-        </p>
-        {release.notes === "" ? null : <pre>{release.notes}</pre>}
-      </Card>
-      {preflight === undefined ? null : <Preflight preflight={preflight} />}
-      <Card title="Images">
-        <Table
-          label="Images"
-          columns={[{ title: "hardware" }, { title: "partition map" }, { title: "size", number: true }, { title: "image" }, { title: "build" }, { title: "signed" }]}
-          rows={release.artifacts.map((artifact) => [
-            `${artifact.variant.board} ${artifact.variant.revision}`,
-            artifact.variant.partitionMap,
-            `${short(artifact.size / 1024)} KiB`,
-            <code key="image" title={artifact.imageHash}>{artifact.imageHash.slice(0, 16)}</code>,
-            <code key="build" title={artifact.buildId}>{artifact.buildId.slice(0, 16)}</code>,
-            artifact.sampleKey === undefined ? "by a trusted key" : <strong key="key" class="warn-text">by MCUboot's published sample key {artifact.sampleKey}</strong>,
-          ])}
-        />
-      </Card>
     </>
   );
 }
 
-function Preflight({ preflight }: { readonly preflight: PreflightView }): JSX.Element {
-  return (
-    <Card title="Preflight: who can install it">
-      <Facts
-        facts={[
-          ["can", count(preflight.installable)],
-          ["at a risk", preflight.risky === 0 ? "0" : <strong key="risky" class="warn-text">{count(preflight.risky)}</strong>],
-          ["cannot", preflight.refused === 0 ? "0" : <strong key="refused" class="bad-text">{count(preflight.refused)}</strong>],
-        ]}
-      />
-      {preflight.reasons.length === 0 ? null : <Table label="Reasons" columns={[{ title: "devices", number: true }, { title: "why" }]} rows={preflight.reasons.map(({ reason, devices }) => [count(devices), reason])} />}
-      <Table
-        label="From versions"
-        columns={[{ title: "from" }, { title: "devices", number: true }, { title: "can install", number: true }, { title: "is" }, { title: "obstacles" }]}
-        rows={preflight.fromVersions.map((from) => [from.version, count(from.devices), count(from.installable), from.direction, from.obstacles.join("; ")])}
-      />
-      <h3 class="apart">Rollback inventory</h3>
-      <Table
-        label="Hardware"
-        columns={[{ title: "hardware" }, { title: "devices", number: true }, { title: "bootloader" }, { title: "room", number: true }, { title: "goes back by itself" }, { title: "keeps the image before" }]}
-        rows={preflight.hardware.map((one) => [
-          `${one.board} ${one.revision}`,
-          count(one.devices),
-          one.mode,
-          <span key="room" class={one.fits ? "" : "bad-text"}>{`${short(one.size / 1024)} of ${short(one.roomMax / 1024)} KiB`}</span>,
-          one.revertWorks === null ? "unknown" : one.revertWorks ? "yes" : "no",
-          one.keepsRollbackImage ? (one.swapBackWorks ? "yes, and can be ordered back" : "yes") : "no",
-        ])}
-      />
-    </Card>
-  );
+/** Without the names, which the release's own page has. */
+function inShort(need: string): string {
+  return need.split(": ", 1)[0] ?? need;
 }
