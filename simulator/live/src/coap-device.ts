@@ -181,7 +181,10 @@ export class CoapDevice<B> {
     const { code, options } = answer;
     if (code === Code.changed || code === Code.badRequest) {
       item.flying = false;
-      this.connection.outbox?.splice(this.connection.outbox.indexOf(item), 1);
+      const at = this.connection.outbox?.indexOf(item) ?? -1;
+      if (at >= 0) { // else it was dropped meanwhile, as the oldest of too many
+        this.connection.outbox?.splice(at, 1);
+      }
       if (code === Code.changed) {
         const isForgotten = optionOf(options, OptionNumber.renew) !== undefined;
         if (isForgotten || this.#polls) {

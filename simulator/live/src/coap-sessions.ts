@@ -283,8 +283,9 @@ export class CoapSessions<B> implements CoapOwner<B> {
     this.#retries.push(performance.now() + delay, device);
   }
 
+  /** One with a request under way comes to its turn when that is over: also one whose request the network seems to have lost. */
   #enqueue(device: CoapDevice<B>): void {
-    if (!this.#closing && !this.#active.has(device) && !this.#queued.has(device) && !this.#waiting.has(device)) {
+    if (!this.#closing && !this.#active.has(device) && !this.#grounded.has(device) && !this.#queued.has(device) && !this.#waiting.has(device)) {
       this.#queued.add(device);
       this.#queue.push(device);
     }

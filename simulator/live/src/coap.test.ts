@@ -189,3 +189,22 @@ test("200 signed devices on a network that loses one datagram in ten deliver eve
   expect(link.stats().forged).toBe(0);
   expect(link.stats().replayed).toBe(0);
 });
+
+test("a device whose notification got lost under a running request goes on: that answer, and what the board says to it, are not the last", { timeout: 30_000 }, async () => {
+  const reports = 20;
+  let told: (device: DeviceId) => unknown = () => undefined;
+  const boards: ScriptedBoard[] = Array.from({ length: 40 }, (_, index): ScriptedBoard => {
+    const board: ScriptedBoard = scriptedBoard(`dev-${index}`, (input) => {
+      if (!((input.kind === "link" && input.up) || input.kind === "acknowledged") || board.sequence >= reports) {
+        return [];
+      }
+      told(board.id); // a notification goes to the device beside the answer to its next report
+      return [beat(board)];
+    });
+    return board;
+  });
+  const { fleet, link } = await setUp({ boards, fleet: { loss: 0.2, lagMax: 1_500, ackTimeout: 0.002 } });
+  told = (device) => link.send(device, { kind: "identify" });
+  await fleet.until(() => fleet.stats.acknowledged >= boards.length * reports);
+  expect(boards.map((board) => board.sequence)).toEqual(boards.map(() => reports));
+});
