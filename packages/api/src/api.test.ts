@@ -104,6 +104,9 @@ describe("rollouts", () => {
     expect([started.status, started.headers["location"]]).toEqual([201, "/rollouts/r1"]);
     expect((started.body["membership"] as { stages: unknown }).stages).toEqual(planned.body["stages"]);
     expect(site.offers()).toHaveLength(2);
+    const waiting = { missing: expect.arrayContaining([expect.stringMatching(/^\d of 2 devices still under way$/), expect.stringMatching(/^soak /)]) as string[] };
+    expect((await site.call("GET", "/rollouts/r1")).body).toMatchObject(waiting);
+    expect((await site.call("GET", "/rollouts")).body["rollouts"]).toMatchObject([waiting]);
     const members = await site.call("GET", "/rollouts/r1/members?state=offered");
     expect(members.body["total"]).toBe(2);
     expect((await site.call("GET", "/rollouts/r1/members?limit=6")).body["next"]).toBe(6);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Assignment, memberOf, type Rollout } from "@coalmine/core";
+import { type Assignment, type Instant, type Judge, memberOf, type Rollout, waitsFor } from "@coalmine/core";
 import { bootloaderFacts, describePower, type PlanPower, type DeviceRecord, type HostState, releaseNeeds, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
 
 /** What the API says of a device. */
@@ -59,9 +59,11 @@ export function presentRelease(state: HostState, release: ReleaseRecord) {
   return { id, version, artifacts, notes, storage, migration, from, hop, matrix, symbols: Object.entries(symbols).map(([buildId, { size }]) => ({ buildId, size })), barred, archived: archived === null ? null : { ...archived, at: iso(archived.at) }, neededBy: archived === null ? releaseNeeds(state, release) : [] };
 }
 
-export function presentRollout(rollout: Rollout): RolloutSummary & { revision: number; startedAt: string; endedAt: string | null; seed: number } {
+/** A rollout as it stands at `now`: `missing` of one that runs is what its open stage waits for. */
+export function presentRollout(rollout: Rollout, judge: Judge, now: Instant): RolloutSummary & { revision: number; startedAt: string; endedAt: string | null; seed: number } {
   return {
     ...summarise(rollout),
+    ...(rollout.status === "running" ? { missing: waitsFor(rollout, judge, now) } : {}),
     revision: rollout.revision,
     startedAt: iso(rollout.startedAt),
     endedAt: rollout.endedAt === null ? null : iso(rollout.endedAt),

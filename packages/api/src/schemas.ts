@@ -272,7 +272,7 @@ const rolloutSummary = z.object({
     .nullable()
     .describe("set when it is a rollback: of which rollout, from which release, and what was predicted before its start"),
   rolledBackBy: z.array(z.string()).describe("the rollbacks that took its exposed members over"),
-  missing: z.array(z.string()),
+  missing: z.array(z.string()).describe("what the open stage waits for before it can pass, or why it was held"),
   revision: z.number(),
   startedAt: time,
   endedAt: time.nullable(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The deciding half of the rollout machine: `step` decides and applies, `apply` only folds what was decided before.
-import { deadlineOf, indexOf, isWatchedControl, listenedSince, overdueAt, sortReady, watch } from "./agenda.ts";
+import { isUnheard, listenedSince } from "./absence.ts";
+import { deadlineOf, indexOf, isWatchedControl, overdueAt, sortReady, watch } from "./agenda.ts";
 import { type Assignment, settled } from "./assignment.ts";
 import type { Authority, Decision, RolloutCommand } from "./decision.ts";
 import { CoalmineError, invariant, unreachable } from "./error.ts";
@@ -210,7 +211,7 @@ export function judgementOf(rollout: Rollout, judge: Judge, now: Instant): Judge
   return judge.judge(rollout.evidence, {
     now,
     stage: Math.max(0, rollout.stage),
-    openedAt: stage.openedAt === null ? now : listenedSince(rollout, stage.openedAt),
+    openedAt: stage.openedAt === null ? now : listenedSince(rollout, stage.openedAt, now),
     size: stage.size,
     settled: settledOf(stage),
     soakMin: rollout.soakMin,
@@ -222,9 +223,18 @@ export function judgementOf(rollout: Rollout, judge: Judge, now: Instant): Judge
   });
 }
 
+/** What the newest open stage of a running rollout still waits for at `now`, in words; empty when nothing is missing, or it does not run. Changes nothing. */
+export function waitsFor(rollout: Rollout, judge: Judge, now: Instant): string[] {
+  const stage = rollout.stages[rollout.stage];
+  if (rollout.status !== "running" || stage === undefined) {
+    return [];
+  }
+  return openReasons(rollout, stage, judgementOf(rollout, judge, now), settledOf(stage), now);
+}
+
 function judgeStage(rollout: Rollout, judge: Judge, now: Instant, record: (decision: Decision) => void, withheld: DecideOptions["withheld"]): void {
   const stage = rollout.stages[rollout.stage] as StageState;
-  const openedAt = listenedSince(rollout, stage.openedAt as Instant);
+  const openedAt = listenedSince(rollout, stage.openedAt as Instant, now);
   const settledCount = settledOf(stage);
   const judgement = judgementOf(rollout, judge, now);
   if (judgement.verdict.kind === "fail") {
@@ -270,7 +280,7 @@ function openReasons(rollout: Rollout, stage: StageState, judgement: Judgement, 
     }
   }
   missing.push(...keepsTooLittle(rollout));
-  const elapsed = since(now, listenedSince(rollout, stage.openedAt as Instant));
+  const elapsed = since(now, listenedSince(rollout, stage.openedAt as Instant, now));
   if (elapsed < rollout.soakMin) {
     missing.push(`soak ${formatDuration(elapsed)} of ${formatDuration(rollout.soakMin)}`);
   }
@@ -313,6 +323,7 @@ function closeStage(rollout: Rollout, judgement: Judgement, record: (decision: D
 function offer(rollout: Rollout, now: Instant, record: (decision: Decision) => void): void {
   const index = indexOf(rollout);
   sortReady(index);
+  const deaf = rollout.absences.some((absence) => absence.until === null);
   let kept = 0;
   for (let i = 0; i < index.ready.length; i += 1) {
     const position = index.ready[i] as number;
@@ -322,6 +333,11 @@ function offer(rollout: Rollout, now: Instant, record: (decision: Decision) => v
     }
     if (member.state !== "planned" || !member.ready || overdueAt(rollout, member) <= now) {
       index.queued.delete(position); // asked again when it is heard
+      continue;
+    }
+    if (deaf && isUnheard(rollout, member)) {
+      index.ready[kept] = position; // its door is shut: it waits for its turn, and holds up nobody
+      kept += 1;
       continue;
     }
     const probe = { ...rollout.pace };

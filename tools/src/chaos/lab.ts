@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run needs on disk: the trusted key, the fleet's description, and the releases as signed images.
 import { type BuiltRelease, deviceDescription, type Fleet, parseScenario } from "@coalmine/fleet";
-import { readYaml } from "@coalmine/orchestrator";
+import { Minutes, type Plan, stageCounts } from "@coalmine/core";
+import { planFromData, planPower, readYaml } from "@coalmine/orchestrator";
 import { prepare } from "@coalmine/site";
 import { execFileSync } from "node:child_process";
 import { createPublicKey, type KeyObject } from "node:crypto";
@@ -42,10 +43,44 @@ export function prepareLab(folder: string, options: LabOptions): Lab {
   const described = (readYaml(text, name) as { readonly fleet: unknown }).fleet;
   const { fleet, releases } = prepare(scenario, options);
   mkdirSync(folder, { recursive: true });
-  const lab: Lab = { folder, ...options, key: join(folder, "release.pub.pem"), fleet: join(folder, "fleet.yaml"), plan: { ...scenario.plan, ...options.planChanges }, releases, secrets: options.coap === true ? makeSecrets(folder, fleet, options.devices) : { serve: [], fleet: [] } };
+  const plan = passable({ ...scenario.plan, ...options.planChanges }, options.devices);
+  const lab: Lab = { folder, ...options, key: join(folder, "release.pub.pem"), fleet: join(folder, "fleet.yaml"), plan, releases, secrets: options.coap === true ? makeSecrets(folder, fleet, options.devices) : { serve: [], fleet: [] } };
   writeFileSync(lab.key, createPublicKey(fleet.signingKey as KeyObject).export({ type: "spki", format: "pem" }));
   writeFileSync(lab.fleet, JSON.stringify(described));
   return lab;
+}
+
+/** Longest time between two reports of a device in the file. */
+const slowest = Minutes(6);
+
+/** Second stages to choose from: the file's, and larger ones for fleets of which its share is too few devices to show anything. */
+const secondStages = ["25%", "40%", "50%", "60%"];
+
+/**
+ * The plan with the first second stage of the list that a good release can pass: a fleet of 60 has three devices between the
+ * canary and a quarter, and fifteen without a failure do not exclude what its harm budget wants excluded of the other 45.
+ * @throws when none will do: such a rollout holds, and waiting for its end would tell nothing
+ */
+export function passable(plan: Record<string, unknown>, devices: number): Record<string, unknown> {
+  const stages = plan["stages"] as readonly unknown[];
+  const choices = stages.length === 3 ? secondStages.map((second) => ({ ...plan, stages: [stages[0], second, stages[2]] })) : [plan];
+  const warnings: string[] = [];
+  for (const choice of choices) {
+    try {
+      const power = planPower(planFromData(choice), { stages: sizesFor(planFromData(choice), devices), slowest });
+      if (power.hoursToComplete !== null) {
+        return choice;
+      }
+      warnings.push(...power.warnings);
+    } catch (error) {
+      warnings.push((error as Error).message); // a stage would be empty
+    }
+  }
+  throw new Error(`no good release could pass this plan with ${devices} devices: ${warnings.find((line) => line.includes("cannot exclude")) ?? warnings.join("; ")}`);
+}
+
+function sizesFor(plan: Plan, devices: number): { readonly name: string; readonly size: number; readonly controls: number }[] {
+  return stageCounts(plan, devices).map((size, index) => ({ name: plan.stages[index]?.name ?? "", size, controls: 0 }));
 }
 
 /** By the command that people use: a seal key, and a secret for every device. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { killedRun } from "./killed-run.ts";
-import { prepareLab } from "./lab.ts";
+import { passable, prepareLab } from "./lab.ts";
 import type { Ledger } from "./ledger.ts";
 import { killMoments, type Moment } from "./moments.ts";
 import { findMosquitto } from "./programs.ts";
@@ -46,4 +46,11 @@ test("a moment whose phase is over is due: a kill never waits for what cannot co
   for (const moment of killMoments("bad", { count: 20, seed: 7, speed: 60 })) {
     expect(moment.due({ status: "halted", stages: [], reverted: new Set() } as unknown as Ledger)).toBe(true);
   }
+});
+
+test("a plan that a fleet of this size cannot pass gets a larger second stage, or is refused before anybody waits for its end", () => {
+  const plan = { name: "kills", stages: [{ name: "canary", count: 12 }, "25%", "100%"], soak: { min: "8m", max: "12h" }, gates: { "boot-confirmation": {} }, harmBudget: "10%" };
+  const second = (devices: number): unknown => (passable(plan, devices)["stages"] as readonly unknown[])[1];
+  expect([500, 100, 60, 40].map(second)).toEqual(["25%", "25%", "40%", "50%"]);
+  expect(() => passable({ ...plan, harmBudget: "1%" }, 60)).toThrow(/60 devices: .*cannot exclude a failure rate/);
 });

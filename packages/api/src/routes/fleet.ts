@@ -22,7 +22,7 @@ export function fleetRoutes(app: ZodApp, { host, clock }: ApiContext): void {
     if (counted === undefined || at > counted.until) {
       const now = clock.now();
       const counts = fleetCounts(state, now);
-      const rollouts = [...state.rollouts.values()].filter(isActive).map(presentRollout);
+      const rollouts = [...state.rollouts.values()].filter(isActive).map((one) => presentRollout(one, host.conductor.judge, now));
       const took = performance.now() - at;
       counted = { until: at + Math.min(countEveryMaxMs, Math.max(countEveryMs, countShare * took)), answer: { now: iso(now), ...counts, rollouts } as typeof fleet._output };
     }

@@ -41,7 +41,7 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
   const whole = (id: string) => {
     const one = find(id);
     return {
-      ...presentRollout(one),
+      ...presentRollout(one, conductor.judge, clock.now()),
       overrides: one.overrides,
       soak: { min_s: one.soakMin / 1_000, max_s: one.soakMax / 1_000 },
       plan: one.plan,
@@ -50,7 +50,7 @@ export function rolloutRoutes(app: ZodApp, context: ApiContext): void {
   };
 
   app.get("/rollouts", { schema: { tags: ["rollouts"], summary: "All rollouts, oldest first", ...answers(rolloutList) } }, async () => ({
-    rollouts: [...conductor.state.rollouts.values()].map(presentRollout),
+    rollouts: [...conductor.state.rollouts.values()].map((one) => presentRollout(one, conductor.judge, clock.now())),
   }));
 
   app.post(
