@@ -1,46 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 // When something is due for a member: silence, the update's deadline, its turn for an offer. Look-ups that follow from the
 // members, rebuilt on demand; nothing here is stored.
+import { type Absence, listenedAt, withAbsence, withoutDeafness } from "./absence.ts";
 import type { Assignment } from "./assignment.ts";
 import { TimeHeap } from "./heap.ts";
 import type { DeviceId } from "./ids.ts";
-import { type Absence, type Index, isActive, type Rollout } from "./rollout.ts";
-import { type Instant, type Millis, after } from "./time.ts";
+import { type Index, isActive, type Rollout } from "./rollout.ts";
+import type { Instant, Millis } from "./time.ts";
 
-/** When `delay` of listening has passed since `from`: time in which nobody listened comes on top. */
-function listenedAt(rollout: Rollout, from: Instant, delay: Millis): Instant {
-  let at = after(from, delay);
-  if (rollout.absences.length > 0 && (rollout.absences.at(-1) as Absence).until > from) {
-    for (const absence of rollout.absences) {
-      const began = Math.max(absence.from, from);
-      if (absence.until > began && began < at) {
-        at = after(at, (absence.until - began) as Millis);
-      }
-    }
-  }
-  return at;
-}
-
-/** `from`, later by the time in which nobody listened since: what `now` is to be measured from. */
-export function listenedSince(rollout: Rollout, from: Instant): Instant {
-  const deaf = rollout.absences.reduce((sum, absence) => sum + Math.max(0, absence.until - Math.max(absence.from, from)), 0);
-  return after(from, deaf as Millis);
-}
-
-/** Notes that nobody listened from `from` to `until`. */
+/** Notes that nobody listened, or that nobody does from now on. */
 export function noteAbsence(rollout: Rollout, absence: Absence): void {
-  rollout.absences = [...rollout.absences, absence];
+  rollout.absences = withAbsence(rollout.absences, absence);
+}
+
+/** Notes that a door is listened to again: deadlines that had no date have one again. */
+export function endAbsence(rollout: Rollout, door: string, until: Instant): void {
+  rollout.absences = withoutDeafness(rollout.absences, door, until);
+  const index = indexOf(rollout);
+  for (const position of rollout.members.keys()) {
+    watch(rollout, index, position);
+  }
 }
 
 /** When a silent member becomes overdue (R26; evidence.md 3.4). */
 export function overdueAt(rollout: Rollout, member: Assignment): Instant {
   const { floor, intervals } = rollout.plan.silence;
-  return listenedAt(rollout, member.heardAt, Math.max(floor, intervals * member.interval) as Millis);
+  return listenedAt(rollout, member, member.heardAt, Math.max(floor, intervals * member.interval) as Millis);
 }
 
 /** When an update that began with the offer must have confirmed. */
 export function updateDueAt(rollout: Rollout, member: Assignment, from: Instant): Instant {
-  return listenedAt(rollout, from, (rollout.plan.updateDeadline + rollout.plan.silence.intervals * member.interval) as Millis);
+  return listenedAt(rollout, member, from, (rollout.plan.updateDeadline + rollout.plan.silence.intervals * member.interval) as Millis);
 }
 
 /** A member's own soak: the plan's minimum, and enough of its own duty cycles (R21). */

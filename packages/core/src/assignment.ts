@@ -97,6 +97,8 @@ export interface Assignment {
   /** Last report of this device, and its expected check-in interval. */
   heardAt: Instant;
   interval: Millis;
+  /** The door it comes through; left out when that never shuts. */
+  door?: string;
   crashes: number;
   /** As in `Member`. */
   readonly mute?: true;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export { type Absence, isUnheard, listenedSince } from "./absence.ts";
 export * from "./agenda.ts";
 export * from "./assignment.ts";
 export * from "./conduct.ts";

@@ -12,6 +12,7 @@
 // R33. A rollback is a rollout too: it offers an earlier release, and ends the one it rolls back.
 // R36. Who comes back by its bootloader is reverted, who is brought back is rolled_back.
 // R38. The states of the members always sum to the membership.
+import type { Absence } from "./absence.ts";
 import { type Assignment, type AssignmentState, assignmentStates, settled, underway } from "./assignment.ts";
 import type { Decision, Member, Rollback } from "./decision.ts";
 import { invariant } from "./error.ts";
@@ -65,17 +66,11 @@ export interface Rollout {
   revision: number;
   /** Gates that an operator overrode when resuming a halted rollout (R32). */
   overrides: readonly string[];
-  /** When nobody listened, oldest first: what was not heard then is not silence, and no time of soak. */
+  /** When nobody listened, in the order in which it began: what was not heard then is not silence, and no time of soak. */
   absences: readonly Absence[];
   /** The judge's state; plain data. */
   readonly evidence: unknown;
   index: Index | undefined;
-}
-
-/** The orchestrator did not run: the last thing it heard, and when it listened again. */
-export interface Absence {
-  readonly from: Instant;
-  readonly until: Instant;
 }
 
 /** Look-ups that follow from the members. */

@@ -45,9 +45,9 @@ import {
   undecodableEntry,
 } from "./entry.ts";
 import { hear } from "./hearing.ts";
-import type { Deafness } from "./history.ts";
 import { type DeviceRecord, type Freshness, learn, newDevice, note, type Samples } from "./inventory.ts";
 import { leave, mayHold, stillHolds } from "./leaving.ts";
+import { beginListening, deafnessOf, foldLinkLost, foldLinkRestored, type Hearing, linkChanges, newHearing, noteHeard } from "./listening.ts";
 import { matrixGap } from "./matrix.ts";
 import { artifactFor, refusalOf, type ReleaseRecord } from "./membership.ts";
 import type { Door, LogEntry, Standing } from "./ports.ts";
@@ -78,8 +78,7 @@ export interface HostState {
   readonly active: Map<DeviceId, RolloutId>;
   nextOfferBase: number;
   readonly counters: Counters;
-  /** When the last report of any device came, how often the most talkative one reports, and the last time in which none did for longer than is usual. */
-  readonly hearing: { last: number; interval: Millis; deaf: Deafness };
+  readonly hearing: Hearing;
 }
 
 export function newHostState(): HostState {
@@ -91,15 +90,15 @@ export function newHostState(): HostState {
     active: new Map(),
     nextOfferBase: 0,
     counters: { reports: 0, duplicates: 0, late: 0, undecodable: 0 },
-    hearing: { last: 0, interval: Seconds(900), deaf: { from: 0, until: 0 } },
+    hearing: newHearing(),
   };
 }
 
 /** Doors whose devices keep no offer: their link does, in memory. */
 const proxied: ReadonlySet<Door> = new Set(["ddi", "smp"]);
 
-/** When nobody of the fleet is heard for so long, or for so many of the shortest intervals, it is the host that did not listen. */
-const deafAfter = { floor: 15 * 60_000, intervals: 3 } as const;
+/** A link sends what it is given within seconds, and nothing is decided while it cannot: what is older has left. */
+export const sentWithinMs = 3_600_000;
 
 /** Most devices one installation takes in; a flood of invented ids stops here. */
 const devicesMax = 1_000_000;
@@ -274,6 +273,22 @@ export class Conductor {
   }
 
   /**
+   * Notes which doors are shut at the moment, and which are open again; `since` is when this was looked at last. A link that
+   * is back is given what the broker may have lost with its memory.
+   */
+  listen(down: ReadonlySet<Door>, since: Instant, at: Instant): Outcome {
+    const outcome: Outcome = { entries: [], effects: [] };
+    for (const change of linkChanges(this.state.hearing, down, since)) {
+      const lostAt = change.type === "link-restored" ? this.state.hearing.down[change.door] : undefined;
+      outcome.entries.push(...this.change(change, at).entries);
+      if (change.type === "link-restored" && lostAt !== undefined) {
+        outcome.effects.push(...this.outstanding(lostAt - sentWithinMs).filter(({ device }) => this.state.devices.get(device)?.door === change.door));
+      }
+    }
+    return outcome;
+  }
+
+  /**
    * What may have been lost with the process. Sending it again is harmless (I2): offers nobody has answered, cancels of
    * stopped rollouts, kept offers of members that ended after `recently`. Who is under way is asked where it stands:
    * a broker that was not read may have dropped reports. A device that a link speaks for has its offer in that link
@@ -329,10 +344,7 @@ export class Conductor {
 
   #learn(id: DeviceId, door: Door, report: Report, at: Instant): { readonly freshness: Freshness; readonly samples: Samples } {
     const { hearing } = this.state;
-    if (hearing.last > 0 && at - hearing.last > Math.max(deafAfter.floor, deafAfter.intervals * hearing.interval)) {
-      hearing.deaf = { from: hearing.last, until: at };
-    }
-    hearing.last = Math.max(hearing.last, at);
+    noteHeard(hearing, at);
     let device = this.state.devices.get(id);
     if (device === undefined) {
       device = newDevice(id, door, at);
@@ -348,7 +360,7 @@ export class Conductor {
       const told = Seconds(Math.max(1, report.body.interval_s));
       hearing.interval = this.state.devices.size === 1 ? told : (Math.min(hearing.interval, told) as Millis);
     }
-    return { freshness, samples: learn(device, report, freshness, { door, at, deaf: hearing.deaf }) };
+    return { freshness, samples: learn(device, report, freshness, { door, at, deaf: deafnessOf(hearing, door, device.lastSeen) }) };
   }
 
   /** Why a rollout may not go past its canaries: a migration without a green matrix (R42). A rollback goes where devices have been. */
@@ -457,6 +469,8 @@ export class Conductor {
       case "release-archived":
       case "release-restored":
       case "restarted":
+      case "link-lost":
+      case "link-restored":
       case "symbols-added":
         this.#foldChange(record, at);
         break;
@@ -468,6 +482,7 @@ export class Conductor {
   #foldDecision(decision: Decision, at: Instant): void {
     if (decision.type === "rollout-started") {
       const rollout = beginRollout(decision, at, this.judge);
+      beginListening(this.state.hearing, rollout, this.state.devices);
       this.state.rollouts.set(rollout.id, rollout);
       this.state.nextOfferBase = Math.max(this.state.nextOfferBase, decision.offerBase + offerNumbers(decision));
       leave(this.state, this.judge, decision, at);
@@ -604,6 +619,12 @@ export class Conductor {
             noteAbsence(rollout, { from: change.heardUntil, until: at });
           }
         }
+        break;
+      case "link-lost":
+        foldLinkLost(state.hearing, state.rollouts.values(), state.devices, change);
+        break;
+      case "link-restored":
+        foldLinkRestored(state.hearing, state.rollouts.values(), change.door, at);
         break;
     }
   }

@@ -59,7 +59,10 @@ export type Change =
   | { readonly type: "release-archived"; readonly release: ReleaseId; readonly files: number; readonly bytes: number; readonly authority: Authority }
   | { readonly type: "release-restored"; readonly release: ReleaseId; readonly authority: Authority }
   /** The orchestrator runs again, with rollouts under way. Nobody listened since `heardUntil`: that is no silence of the devices. */
-  | { readonly type: "restarted"; readonly heardUntil: Instant; readonly authority: Authority };
+  | { readonly type: "restarted"; readonly heardUntil: Instant; readonly authority: Authority }
+  /** Nothing can come through a door since `heardUntil`, a broker being away or the network down: that is no silence either. */
+  | { readonly type: "link-lost"; readonly door: Door; readonly heardUntil: Instant; readonly authority: Authority }
+  | { readonly type: "link-restored"; readonly door: Door; readonly authority: Authority };
 
 /** A line that goes into the audit: everything but reports. */
 export type AuditRecord = Decision | Change;

@@ -27,6 +27,10 @@ export function hear(state: HostState, judge: Judge, heard: Heard, effects: Effe
   if (rollout === undefined || member === undefined) {
     return undefined;
   }
+  const { door } = state.devices.get(id) as DeviceRecord;
+  if (door !== "virtual") {
+    member.door = door;
+  }
   const left = rollout.rollback === null ? undefined : state.rollouts.get(rollout.rollback.of);
   if (left !== undefined) {
     // Until it has an order to go back, its own end with the release that is left is still open.

@@ -5,7 +5,7 @@ import type { PublicKey } from "@coalmine/mcuboot";
 import type { BlockAnswer, BlockRequest } from "@coalmine/protocol";
 import { checkArchivable, freedBy, unpack, writeArchive } from "./archive.ts";
 import { type Applied, applyRollout, type PlanAgainst, planAgainst, replacedBy } from "./apply.ts";
-import { Conductor, type Outcome, type RolloutOrder } from "./conductor.ts";
+import { Conductor, type Outcome, type RolloutOrder, sentWithinMs } from "./conductor.ts";
 import type { Effect } from "./dispatch.ts";
 import type { Selector } from "./entry.ts";
 import type { MatrixResult } from "./matrix.ts";
@@ -52,9 +52,6 @@ function noArchive(): never {
   throw new CoalmineError("archive/none", "this orchestrator has no archive to put releases into");
 }
 
-/** A link sends what it is given within seconds, and nothing is decided while it cannot: what is older has left. */
-const sentWithinMs = 3_600_000;
-
 /** The orchestrator as a running thing: conductor, log, artifacts and links. */
 export class Host implements ProxyHost {
   readonly conductor: Conductor;
@@ -68,12 +65,15 @@ export class Host implements ProxyHost {
   #unasked: Effect[] = [];
   /** Effects of one device leave in the order they were decided. */
   readonly #sending = new Map<DeviceId, Promise<void>>();
+  /** When the links were looked at last. */
+  #lookedAt: Instant;
 
   private constructor(options: HostOptions, conductor: Conductor, at: { readonly snapshotAt: number; readonly heardUntil: Instant | undefined }) {
     this.#options = options;
     this.conductor = conductor;
     this.#snapshotAt = at.snapshotAt;
-    this.#heardUntil = at.heardUntil ?? options.clock.now();
+    this.#lookedAt = options.clock.now();
+    this.#heardUntil = at.heardUntil ?? this.#lookedAt;
   }
 
   /** Folds the log from its newest usable snapshot (I5). Attach links, then call `resume`. */
@@ -124,6 +124,9 @@ export class Host implements ProxyHost {
   }
 
   async report(device: DeviceId, bytes: Uint8Array, door: Door): Promise<void> {
+    if (this.conductor.state.hearing.down[door] !== undefined) {
+      this.#listen().catch(() => undefined); // the link is back: what it says is not the end of a silence
+    }
     await this.#carryOut(this.conductor.receive(device, door, bytes, this.#options.clock.now()));
   }
 
@@ -161,6 +164,7 @@ export class Host implements ProxyHost {
 
   /** Lets time pass. Called by a timer of the driver, about once a second. */
   async tick(): Promise<void> {
+    await this.#listen();
     await this.#carryOut(this.conductor.tick(this.#options.clock.now()));
     this.#snapshot();
   }
@@ -292,6 +296,18 @@ export class Host implements ProxyHost {
       this.#snapshot(true);
     }
     await this.#options.log.close();
+  }
+
+  /** Notes links that went down or came back since the last look. */
+  async #listen(): Promise<void> {
+    const now = this.#options.clock.now();
+    const down = new Set([...this.#links.values()].filter((link) => link.connected === false).map(({ door }) => door));
+    const since = this.#lookedAt;
+    this.#lookedAt = now;
+    const outcome = this.conductor.listen(down, since, now);
+    if (outcome.entries.length > 0) {
+      await this.#carryOut(outcome);
+    }
   }
 
   /** Appends, waits until that is durable, and only then acts (I3). */

@@ -118,6 +118,8 @@ export interface ProxyHost extends LinkHost {
 /** A way to reach devices. One per door; several run side by side. */
 export interface Link {
   readonly door: Door;
+  /** False while nothing can come through, a broker being away: devices are not blamed for that. A link that cannot lose it leaves this out. */
+  readonly connected?: boolean;
   /**
    * Hands a command over for delivery at least once. An offer is kept for the device until it is replaced or cleared
    * (R52: retained); the others go to a device that is there, or wait in its session.

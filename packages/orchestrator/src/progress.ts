@@ -65,7 +65,7 @@ export function rolloutProgress(rollout: Rollout, now: Instant): RolloutProgress
       closedAt: iso(stage.closedAt),
       verdict: stage.verdict.kind,
       states: Object.fromEntries(Object.entries(stage.counts).filter(([, count]) => count > 0)),
-      soak: stage.openedAt === null ? null : soakOf(rollout, stage.openedAt),
+      soak: stage.openedAt === null ? null : soakOf(rollout, stage.openedAt, now),
     })),
     exposure: exposureOf(started, confirmed, { from: rollout.startedAt, to: rollout.endedAt ?? now }),
     representativeness: {
@@ -76,8 +76,8 @@ export function rolloutProgress(rollout: Rollout, now: Instant): RolloutProgress
   };
 }
 
-function soakOf(rollout: Rollout, openedAt: Instant): NonNullable<StageProgress["soak"]> {
-  const from = listenedSince(rollout, openedAt);
+function soakOf(rollout: Rollout, openedAt: Instant, now: Instant): NonNullable<StageProgress["soak"]> {
+  const from = listenedSince(rollout, openedAt, now);
   return { minAt: new Date(after(from, rollout.soakMin)).toISOString(), maxAt: new Date(after(from, rollout.soakMax)).toISOString() };
 }
 

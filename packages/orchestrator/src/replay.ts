@@ -8,8 +8,8 @@ export type ReplayResult =
   | { readonly ok: true; readonly facts: number; readonly decisions: number; readonly conductor: Conductor }
   | { readonly ok: false; readonly at: number; readonly expected: string; readonly got: string };
 
-/** Records that people make, and restarts; everything else in the log is a report or was decided by the machine. */
-const orders = new Set(["restarted", "device-tagged", "cohort-created", "release-created", "release-unbarred", "release-archived", "release-restored", "symbols-added", "release-attested", "rollout-started"]);
+/** Records that people make, restarts, and links that went and came; everything else in the log is a report or was decided by the machine. */
+const orders = new Set(["restarted", "link-lost", "link-restored", "device-tagged", "cohort-created", "release-created", "release-unbarred", "release-archived", "release-restored", "symbols-added", "release-attested", "rollout-started"]);
 
 /** What a person's promotion brings with it, at the same moment. */
 const consequences = new Set(["stage-opened", "moved", "completed"]);

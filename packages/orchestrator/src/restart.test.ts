@@ -7,10 +7,10 @@ import { Conductor } from "./conductor.ts";
 import type { Effect } from "./dispatch.ts";
 import { Host } from "./host.ts";
 import { boundJudge } from "./judge.ts";
-import type { EventLog, Link, LogEntry, StoredEntry } from "./ports.ts";
+import type { Link, LogEntry } from "./ports.ts";
 import { replay } from "./replay.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
-import { aConductor, operator, type Speaker, start } from "./testing/build.ts";
+import { aConductor, logOf, operator, type Speaker, start } from "./testing/build.ts";
 
 const at = (minutes: number): Instant => after(start, Minutes(minutes));
 const rolloutOf = (conductor: Conductor): Rollout => conductor.rollout("r1" as never);
@@ -157,25 +157,6 @@ test("who is offered next does not depend on when the process was started", () =
   }
   expect(replay(entries, boundJudge)).toMatchObject({ ok: true });
 });
-
-/** The least that a log must be for the host. */
-function logOf(entries: readonly LogEntry[]): EventLog & { readonly entries: LogEntry[] } {
-  const kept = [...entries];
-  return {
-    entries: kept,
-    get length() {
-      return kept.length;
-    },
-    append: (entry) => kept.push(entry),
-    durable: () => Promise.resolve(),
-    read: (from) => kept.slice(from).map((entry, index): StoredEntry => ({ at: entry.at, type: entry.type, device: entry.device, body: entry.body, sequence: from + index + 1 })),
-    saveSnapshot: () => undefined,
-    loadSnapshot: () => null,
-    digest: () => ({ events: kept.length, sha256: "" }),
-    verify: () => ({ ok: true, entries: kept.length }),
-    close: () => Promise.resolve(),
-  };
-}
 
 test("what comes in before the link is attached loses none of its effects", async () => {
   const { entries, canaries } = offered();

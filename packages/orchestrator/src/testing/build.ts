@@ -7,6 +7,7 @@ import type { Change } from "../entry.ts";
 import { boundJudge } from "../judge.ts";
 import { startRollout } from "../operations.ts";
 import { planFromData } from "../plan-file.ts";
+import type { EventLog, LogEntry, StoredEntry } from "../ports.ts";
 
 export const start: Instant = instant(Date.UTC(2026, 0, 1));
 export const operator = { by: "ada", reason: "test" };
@@ -107,5 +108,24 @@ export function aRelease(id: string): Extract<Change, { type: "release-created" 
     })),
     notes: "",
     authority: operator,
+  };
+}
+
+/** The least that a log must be for the host. */
+export function logOf(entries: readonly LogEntry[]): EventLog & { readonly entries: LogEntry[] } {
+  const kept = [...entries];
+  return {
+    entries: kept,
+    get length() {
+      return kept.length;
+    },
+    append: (entry) => kept.push(entry),
+    durable: () => Promise.resolve(),
+    read: (from) => kept.slice(from).map((entry, index): StoredEntry => ({ at: entry.at, type: entry.type, device: entry.device, body: entry.body, sequence: from + index + 1 })),
+    saveSnapshot: () => undefined,
+    loadSnapshot: () => null,
+    digest: () => ({ events: kept.length, sha256: "" }),
+    verify: () => ({ ok: true, entries: kept.length }),
+    close: () => Promise.resolve(),
   };
 }
