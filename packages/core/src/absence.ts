@@ -54,6 +54,20 @@ export function listenedAt(rollout: Rollout, member: Assignment, from: Instant, 
   return at;
 }
 
+/**
+ * What a member's silence is measured from: its last report, or the end of an absence since then that was longer than it
+ * takes the member to check in. Nobody knows what it tried meanwhile, and it may be waiting before it tries again.
+ */
+export function silentFrom(rollout: Rollout, member: Assignment): Instant {
+  let from = member.heardAt;
+  for (const absence of rollout.absences) {
+    if (absence.until !== null && absence.until - Math.max(absence.from, from) >= member.interval && concerns(absence, member)) {
+      from = absence.until;
+    }
+  }
+  return from;
+}
+
 /** `from`, later by the time until `now` in which one of the doors was not listened to: what `now` is to be measured from. */
 export function listenedSince(rollout: Rollout, from: Instant, now: Instant): Instant {
   let deaf = 0;

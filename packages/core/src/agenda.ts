@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // When something is due for a member: silence, the update's deadline, its turn for an offer. Look-ups that follow from the
 // members, rebuilt on demand; nothing here is stored.
-import { type Absence, listenedAt, withAbsence, withoutDeafness } from "./absence.ts";
+import { type Absence, listenedAt, silentFrom, withAbsence, withoutDeafness } from "./absence.ts";
 import type { Assignment } from "./assignment.ts";
 import { TimeHeap } from "./heap.ts";
 import type { DeviceId } from "./ids.ts";
@@ -25,7 +25,7 @@ export function endAbsence(rollout: Rollout, door: string, until: Instant): void
 /** When a silent member becomes overdue (R26; evidence.md 3.4). */
 export function overdueAt(rollout: Rollout, member: Assignment): Instant {
   const { floor, intervals } = rollout.plan.silence;
-  return listenedAt(rollout, member, member.heardAt, Math.max(floor, intervals * member.interval) as Millis);
+  return listenedAt(rollout, member, silentFrom(rollout, member), Math.max(floor, intervals * member.interval) as Millis);
 }
 
 /** When an update that began with the offer must have confirmed. */
