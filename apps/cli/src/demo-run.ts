@@ -2,9 +2,11 @@
 // The demo: every part is real but the boards. Broker, store, signatures, MCUboot images and the HTTP API are those of
 // `coalmine serve`; only the clock runs faster.
 import { CoalmineError, formatDuration, instant, isActive, Milliseconds, type RolloutId } from "@coalmine/core";
+import { symbolFile } from "@coalmine/device";
 import { assembleFleet, buildRelease, type BuiltRelease, describeFleet, type Fleet, type Scenario } from "@coalmine/fleet";
 import { planFromData, type RolloutReport, type RolloutSummary } from "@coalmine/orchestrator";
 import { scenarioStart } from "@coalmine/site";
+import { draw } from "@coalmine/world";
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -172,17 +174,28 @@ class Demo {
     const { warmUp, timeLimit } = this.#scenario;
     await this.#site.settled(timeLimit);
     this.view.line(`${this.#site.live.stats.up} devices are up and have said what they are`);
+    for (const version of this.#fleet.spec.firmware) {
+      await this.#register(buildRelease({ ...version, size: version.size ?? this.#fleet.spec.imageSize }, this.#fleet.hardware, this.#fleet.signingKey), "what the devices came with");
+    }
     await this.#site.waitFor(instant(scenarioStart + warmUp));
     for (const wanted of this.#scenario.rollouts) {
       if ("rollback" in wanted) {
         throw new Error("the demo's scenario has rollouts only");
       }
       await this.#endHalted();
-      await this.#site.createRelease({ id: wanted.release, artifacts: this.#build(wanted.release).artifacts, notes: "built by coalmine demo" });
+      await this.#register(this.#build(wanted.release), "built by coalmine demo");
       const plan = planFromData(wanted.plan ?? this.#scenario.plan, "demo.yaml: plan");
       const { id } = await this.#site.run({ release: wanted.release, plan }, this.#seed, timeLimit);
       this.#rollouts.push(id as RolloutId);
       this.view.keep();
+    }
+  }
+
+  /** A release, and the ELF of each of its builds: its crashes have names. */
+  async #register({ version, artifacts }: BuiltRelease, notes: string): Promise<void> {
+    await this.#site.createRelease({ id: version, artifacts, notes });
+    for (const artifact of artifacts) {
+      await this.#site.host.addSymbols({ release: version, bytes: symbolFile(artifact, draw), authority: operator("the build's ELF") });
     }
   }
 

@@ -58,6 +58,7 @@ export function twinOf(fleet: FleetSpec, checkIn: Millis): FleetSpec {
     ...fleet,
     imageSize: imageBytes,
     firmware: fleet.firmware.map(({ size: _size, ...entry }) => entry),
+    dumps: 0,
     connectivity: fleet.connectivity.map((kind) => ({ ...kind, interval: Math.max(kind.interval, checkIn) as Millis, blockSize: 16_384 })),
   };
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Releases for simulated devices, as files: what a build machine would hand over.
-import type { Defect } from "@coalmine/device";
+import { type Defect, symbolFile } from "@coalmine/device";
 import { assembleFleet, buildRelease, declarationOf, type FleetSpec, labKey, type ReleaseSpec, releaseFromData } from "@coalmine/fleet";
 import { readYaml } from "@coalmine/orchestrator";
+import { draw } from "@coalmine/world";
 import { createPublicKey } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -39,6 +40,8 @@ export interface SimRelease {
     /** BOARD/REVISION/PARTITIONMAP, as `release create --artifact` takes it. */
     readonly variant: string;
     readonly file: string;
+    /** The build's ELF, as `release symbols` takes it. */
+    readonly symbols: string;
     readonly size: number;
     readonly imageHash: string;
     readonly buildId: string;
@@ -64,7 +67,9 @@ export function writeSimRelease(options: SimReleaseOptions): SimRelease {
   const artifacts = built.artifacts.map(({ variant, hardware, bytes, imageHash, buildId }) => {
     const file = at(`${built.version}-${hardware}.bin`);
     writeBytes(file, bytes, { what: "the image" });
-    return { hardware, variant: `${variant.board}/${variant.revision}/${variant.partitionMap}`, file, size: bytes.length, imageHash, buildId };
+    const symbols = at(`${built.version}-${hardware}.elf`);
+    writeBytes(symbols, symbolFile({ imageHash, buildId }, draw), { what: "the build's ELF" });
+    return { hardware, variant: `${variant.board}/${variant.revision}/${variant.partitionMap}`, file, symbols, size: bytes.length, imageHash, buildId };
   });
   const manifest = writeManifest(release, { artifacts, file: at(`${built.version}.yaml`), folder: options.out });
   return {

@@ -13,6 +13,22 @@ export class ByteWriter {
   u32(value: number): this {
     return this.u8(value).u8(value >>> 8).u8(value >>> 16).u8(value >>> 24);
   }
+  get length(): number {
+    return this.#bytes.length;
+  }
+  zeros(count: number): this {
+    for (let i = 0; i < count; i++) {
+      this.#bytes.push(0);
+    }
+    return this;
+  }
+  /** Bytes without their length. */
+  bytes(bytes: Uint8Array): this {
+    for (const byte of bytes) {
+      this.#bytes.push(byte);
+    }
+    return this;
+  }
   /** A whole number up to 2^53. */
   u64(value: number): this {
     return this.u32(value >>> 0).u32(Math.floor(value / 2 ** 32));

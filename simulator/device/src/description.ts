@@ -89,6 +89,8 @@ export interface DeviceDescription {
   readonly frailty: number;
   /** Multiplies the battery drain; log-normal with median 1 over the fleet. */
   readonly drain: number;
+  /** So many of its crashes, the first ones, leave a coredump and a log that it sends. None when left out. */
+  readonly dumps?: number;
 }
 
 /** The facts a device reports about itself for cohorts and strata. */

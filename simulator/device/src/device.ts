@@ -5,6 +5,7 @@ import { type BootCut, noCuts } from "./boot-cut.ts";
 import { ContentCache, type Content } from "./content.ts";
 import type { DefectBehaviour } from "./defect.ts";
 import type { DeviceDescription } from "./description.ts";
+import type { PieceInFlight, StoredDump } from "./dump.ts";
 import { FlashLibrary, type FlashState, type SlotImage, type SlotName } from "./flash-state.ts";
 import type { DeviceEffect } from "./ports.ts";
 import { decodeAttempt, decodeCrashes, decodeNumber, decodeOffer, decodeSeen, type AttemptRecord, type OfferRecord, type SeenRecord } from "./records.ts";
@@ -87,6 +88,9 @@ export interface Device {
   boot: number;
   attempt: AttemptRecord | null;
   crashes: readonly CrashEntry[];
+  /** The coredump partition: a dump that the server does not have whole yet, and how many there were. */
+  dump: StoredDump | null;
+  dumpsKept: number;
   seen: SeenRecord | null;
   identityLost: boolean;
   storageSchema: number;
@@ -103,6 +107,8 @@ export interface Device {
   sequence: number;
   heartbeats: number;
   outbox: Waiting[];
+  /** A piece of the dump on its way. */
+  piece: PieceInFlight | null;
   update: Update | null;
   /** Policy of the trial that runs; null when the image is confirmed. */
   trial: ConfirmPolicy | null;
@@ -182,6 +188,8 @@ export function createDevice(description: DeviceDescription, seed: number, share
     boot: 0,
     attempt: null,
     crashes: noCrashes,
+    dump: null,
+    dumpsKept: 0,
     seen: null,
     identityLost: false,
     storageSchema: 0,
@@ -195,6 +203,7 @@ export function createDevice(description: DeviceDescription, seed: number, share
     sequence: 0,
     heartbeats: 0,
     outbox: [],
+    piece: null,
     update: null,
     trial: null,
     contacted: false,

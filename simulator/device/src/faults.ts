@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes wrong in this boot, decided at its start by name: crashes, hangs, silence, death.
+import { addressesAt, baselineSites, crashSite as siteOf, Site } from "./crash-site.ts";
 import { chance, type Device, findDefect, never, noDefects, ownTime, type Turn, uptime } from "./device.ts";
 import type { DefectBehaviour } from "./defect.ts";
 import { hits } from "./defect.ts";
+import { keepDump } from "./dump.ts";
 import { otherSlot } from "./flash-state.ts";
 import { keepCrashes } from "./outbox.ts";
 import { reset } from "./power.ts";
@@ -11,16 +13,6 @@ import { crashesMax } from "./records.ts";
 const day = 86_400_000;
 /** The hardware watchdog bites this long after the application stopped feeding it, ms. */
 const watchdogPeriod = 60_000;
-
-/** Where a crash happens: an index into the build's own addresses. From here on, one for each kind of crash. */
-const Site = { baseline: 0, bootLoop: 8, afterBoot: 9, late: 10, leak: 11, rate: 12 } as const;
-const reasons: Readonly<Record<number, string>> = {
-  [Site.bootLoop]: "assertion failed",
-  [Site.afterBoot]: "bus fault",
-  [Site.late]: "stack overflow",
-  [Site.leak]: "out of memory",
-  [Site.rate]: "usage fault",
-};
 
 /** The defects of the running image that hit this board. */
 export function activeDefects(device: Device): readonly DefectBehaviour[] {
@@ -53,7 +45,7 @@ export function planFaults(turn: Turn): void {
   const rate = noise.crashesPerDay * frailty * multiplier;
   if (rate > 0) {
     const site = chance(device, "site", device.running?.hash ?? "", device.boot);
-    plan(now + wait(device, "crash", day / rate), multiplier > 1 && site < 1 - 1 / multiplier ? Site.rate : Site.baseline + Math.floor(site * 3));
+    plan(now + wait(device, "crash", day / rate), multiplier > 1 && site < 1 - 1 / multiplier ? Site.rate : Site.baseline + Math.floor(site * baselineSites));
   }
   for (const defect of device.defects) {
     switch (defect.kind) {
@@ -108,20 +100,19 @@ export function crash(turn: Turn): void {
   const { device, now } = turn;
   const { running, crashSite } = device;
   if (running !== null) {
-    const address = (what: string): number => 0x0800_0200 + 2 * Math.floor(device.shared.draw(0, running.hash, what, crashSite) * 32_768);
     const entry = {
       crash: {
         kind: "crash",
         buildId: running.buildId,
         imageHash: running.imageHash,
-        reason: reasons[crashSite] ?? "hard fault",
-        pc: address("pc"),
-        lr: address("lr"),
+        reason: siteOf(crashSite).reason,
+        ...addressesAt(device.shared.draw, running.hash, crashSite),
         uptime_s: uptime(device, now),
       },
       sequence: -1,
     } as const;
     keepCrashes(device, [...device.crashes, entry].slice(-crashesMax));
+    keepDump(device, crashSite, entry.crash);
   }
   reset(turn, "fault");
 }

@@ -23,6 +23,7 @@ export function dropRam(device: Device): void {
   device.sequence = 0;
   device.heartbeats = 0;
   device.outbox = [];
+  device.piece = null;
   device.update = null;
   device.trial = null;
   device.contacted = false;

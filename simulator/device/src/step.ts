@@ -10,6 +10,7 @@ import { confirmIfHealthy, keepCommand, seekContact, startApplication, takeComma
 import { drainBattery } from "./battery.ts";
 import { chance, type Device, never, type Turn } from "./device.ts";
 import { askAgain } from "./download.ts";
+import { acknowledgePiece, sendPiece, sendPieceAgain } from "./dump.ts";
 import { crash, hang } from "./faults.ts";
 import { acknowledge, sendAgain } from "./outbox.ts";
 import type { DeviceEffect, DeviceInput } from "./ports.ts";
@@ -79,9 +80,10 @@ function take(turn: Turn, input: DeviceInput): void {
       }
       break;
     case "acknowledged":
-      if (device.phase === "running" && acknowledge(device, input.boot, input.sequence)) {
+      if (device.phase === "running" && !acknowledgePiece(turn, input.boot, input.sequence) && acknowledge(device, input.boot, input.sequence)) {
         device.contacted = true;
         confirmIfHealthy(turn);
+        sendPiece(turn);
       }
       break;
     case "link":
@@ -109,6 +111,7 @@ function setLink(turn: Turn, up: boolean): void {
   device.linkChangedAt = now;
   if (up && device.phase === "running") {
     sendAgain(turn, 0);
+    sendPieceAgain(turn, 0);
     askAgain(turn);
   }
 }

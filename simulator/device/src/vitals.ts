@@ -5,6 +5,7 @@ import { reportable, runsConfirmed } from "./attempt.ts";
 import { batteryLevel, drainBattery, emptyAt } from "./battery.ts";
 import { attributesOf, type HardwareKind } from "./description.ts";
 import { chance, type Device, findDefect, ownTime, type Turn } from "./device.ts";
+import { sendPieceAgain } from "./dump.ts";
 import { leakSpread } from "./faults.ts";
 import { otherSlot } from "./flash-state.ts";
 import { send, sendAgain } from "./outbox.ts";
@@ -90,6 +91,7 @@ export function beat(turn: Turn): void {
     metrics: metrics(device, now, n),
   });
   sendAgain(turn, Math.max(ackPatience, interval));
+  sendPieceAgain(turn, Math.max(ackPatience, interval));
   if (sleepy) {
     device.awakeUntil = now + listenPeriod;
   }

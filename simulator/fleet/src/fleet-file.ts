@@ -107,6 +107,8 @@ export const fleetShape = z.strictObject({
   site: z.array(site).min(1).max(64).prefault([{ name: "field" }]),
   tags: z.array(tag).max(64).default([]),
   noise: noise.prefault({}),
+  /** Crashes of a device, the first ones, of which it sends a coredump and its log. */
+  dumps: z.int().min(0).max(100).default(0),
   /** Payload bytes of the factory images. */
   imageSize: bytes.default(48 * 1024),
 });

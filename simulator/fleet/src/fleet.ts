@@ -76,6 +76,7 @@ export function deviceDescription(fleet: Fleet, index: number): DeviceDescriptio
     site: at(spec.site, choose("site")).name,
     tags: tagsOf(spec, id),
     frailty: drawGamma(spec.noise.frailtyShape, spec.seed, id, "frailty"),
+    ...(spec.dumps === 0 ? {} : { dumps: spec.dumps }),
     drain: power.battery === null ? 1 : Math.exp(power.battery.spread * drawNormal(spec.seed, id, "drain")),
   };
 }

@@ -24,6 +24,7 @@ export class Connection<B> {
   lastPacketId = 0;
   /** Messages of each kind so far, for draws by name. */
   report = 0;
+  piece = 0;
   request = 0;
   command = 0;
   block = 0;

@@ -193,7 +193,7 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
 
   #send(connection: Connection<B>, effect: Exclude<DeviceEffect, { kind: "wake" }>): void {
     if (effect.kind === "report") {
-      this.#through("report", { connection, effect });
+      this.#through(effect.report.body.kind === "log" ? "piece" : "report", { connection, effect });
     } else if (connection.phase === Phase.up) {
       this.#through("request", { connection, effect });
     }

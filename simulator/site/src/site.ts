@@ -40,6 +40,7 @@ export interface SiteOptions {
 /** Numbers of messages by device and kind: a message's draws have its number in their name. */
 interface Counts {
   readonly report: Uint32Array;
+  readonly piece: Uint32Array;
   readonly request: Uint32Array;
   readonly command: Uint32Array;
   readonly block: Uint32Array;
@@ -72,6 +73,7 @@ export class VirtualSite {
     });
     this.#counts = {
       report: new Uint32Array(descriptions.length),
+      piece: new Uint32Array(descriptions.length),
       request: new Uint32Array(descriptions.length),
       command: new Uint32Array(descriptions.length),
       block: new Uint32Array(descriptions.length),
@@ -202,7 +204,7 @@ export class VirtualSite {
           this.world.setTimer(device, effect.at);
           break;
         case "report":
-          for (const delay of this.#arrivals(device, "report")) {
+          for (const delay of this.#arrivals(device, effect.report.body.kind === "log" ? "piece" : "report")) {
             this.world.post(after(now, Milliseconds(delay)), { kind: "report", device, report: effect.report });
           }
           break;

@@ -9,8 +9,8 @@ import type { DeviceId, Instant, Millis } from "@coalmine/core";
 import type { Draw } from "./draw.ts";
 import { draw } from "./draw.ts";
 
-/** What travels between a device and the host. */
-export type MessageKind = "report" | "request" | "command" | "block";
+/** What travels between a device and the host. Pieces of dumps have numbers of their own: reports fare as without them. */
+export type MessageKind = "report" | "piece" | "request" | "command" | "block";
 
 /** How one device's connection behaves. */
 export interface LinkConditions {
@@ -87,8 +87,8 @@ export class Network {
    */
   arrivals(device: DeviceId, kind: MessageKind, nth: number, now: Instant): readonly number[] {
     const conditions = this.#at(device, now);
-    const direction = kind === "report" || kind === "request" ? "up" : "down";
-    const assured = kind === "report" || kind === "command";
+    const direction = kind === "command" || kind === "block" ? "down" : "up";
+    const assured = kind === "report" || kind === "piece" || kind === "command";
     const heals = this.#healsAt(device, direction, now);
     if (heals === now && conditions.loss === 0 && (conditions.duplicate ?? 0) === 0 && (conditions.late ?? 0) === 0) {
       return [this.#latency(conditions, device, kind, nth, 0)];
