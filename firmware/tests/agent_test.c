@@ -634,3 +634,28 @@ TEST(boot_counter, "boots are counted across resets, and every boot says hello f
 	CHECK_NUMBER(host.hellos, 2);
 	CHECK(host.heartbeats >= 2);
 }
+
+TEST(renumbered,
+     "a device whose boot counter was lost goes on above the host's, says hello, and keeps that")
+{
+	struct coalmine_command command = {.kind = COALMINE_RENUMBER, .renumber = {.boot = 41}};
+	uint8_t data[32];
+	int size = coalmine_command_encode(&command, data, sizeof(data));
+
+	CHECK(size > 0);
+	prepare();
+	host.has_offer = false;
+	live(GOOD);
+	CHECK_NUMBER(host.boot, 1);
+	coalmine_agent_command(&agent, data, (size_t)size, now_ms);
+	run(20);
+	CHECK_NUMBER(host.boot, 42);
+	CHECK_NUMBER(host.hellos, 2);
+	/* Once more, or an order that was on its way for long: nothing. */
+	coalmine_agent_command(&agent, data, (size_t)size, now_ms);
+	run(20);
+	CHECK_NUMBER(host.boot, 42);
+	CHECK_NUMBER(host.hellos, 2);
+	live(GOOD);
+	CHECK_NUMBER(host.boot, 43);
+}

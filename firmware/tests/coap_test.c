@@ -14,6 +14,9 @@
 	"b058052443d21075"
 #define REGISTERED                                                                                 \
 	"644512340102030444811c9dc52105edfcd6088448a201040643100001a0f648d42979f320a8a7a4"
+/* A 4.01 to it that says where the numbers stood. */
+#define BEHIND                                                                                     \
+	"6481123401020304e4fcdb020000051d088448a201040643100001a0f648bf39654f83c60f6f"
 
 static uint8_t sent[8][COALMINE_COAP_DATAGRAM_MAX];
 static size_t sent_sizes[8];
@@ -413,4 +416,60 @@ TEST(coap_block, "a block of another artifact, place or shape is not taken for t
 	ask.offset = 0;
 	ask.length = 2048;
 	CHECK_NUMBER(coalmine_coap_download(&coap, &ask), -EINVAL);
+}
+
+/* Hands in the documented 4.01 as the answer to the request that is on its way. */
+static struct coalmine_coap_message answer_behind(size_t flipped)
+{
+	struct coalmine_coap_message request = last();
+	uint8_t data[64];
+	size_t size = bytes_of(BEHIND, data, sizeof(data));
+
+	data[2] = (uint8_t)(request.id >> 8);
+	data[3] = (uint8_t)request.id;
+	for (size_t i = 0; i < 4; i++) {
+		data[4 + i] = (uint8_t)(request.token >> (24 - 8 * i));
+	}
+
+	if (flipped > 0) {
+		data[flipped] ^= 1;
+	}
+
+	coalmine_coap_receive(&coap, data, size, now_ms);
+	(void)coalmine_coap_poll(&coap, now_ms);
+	return request;
+}
+
+TEST(coap_erased, "a device whose settings were erased goes on above the numbers that the host has "
+		  "signed for, and believes nobody else")
+{
+	static uint8_t key[COALMINE_COAP_KEY_SIZE];
+	struct coalmine_coap_config config = open_config;
+	struct coalmine_coap_message request;
+
+	coalmine_coap_key(SECRET, key);
+	config.key = key;
+	sent_count = 0;
+	ups = downs = 0;
+	now_ms = 1000;
+	coalmine_coap_init(&coap, &config, 0, 7);
+	coap.sequence = 0x100001;
+	(void)coalmine_coap_poll(&coap, now_ms);
+	/* Another number than the host's: not believed, and nothing is sent. */
+	(void)answer_behind(14);
+	CHECK_NUMBER(sent_count, 0);
+	CHECK_NUMBER(coap.sequence, 0x100002);
+	/* What was sent again is the same request. */
+	now_ms = coalmine_coap_poll(&coap, now_ms);
+	(void)coalmine_coap_poll(&coap, now_ms);
+	request = answer_behind(0);
+	CHECK_NUMBER(coap.task_sequence, 0x2000006);
+	CHECK_NUMBER(coap.sequence, 0x2000007);
+	CHECK_NUMBER(coap.sequence_end, 0x3000000);
+	/* At once, under a new message id, signed with the new number. */
+	CHECK_NUMBER(sent_count, 1);
+	CHECK(last().id != request.id);
+	CHECK(coalmine_coap_parse(coap.datagram, coap.size, &request) == 0);
+	CHECK(request.mac.data != NULL);
+	CHECK_NUMBER(downs, 0);
 }

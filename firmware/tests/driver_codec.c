@@ -321,6 +321,11 @@ static void command_json(const struct coalmine_command *command)
 		policy("policy", &command->confirm.policy);
 		printf("}");
 		break;
+	case COALMINE_RENUMBER:
+		printf("{\"kind\":\"renumber\",");
+		number("boot", command->renumber.boot);
+		printf("}");
+		break;
 	default:
 		printf("{\"kind\":\"identify\"}");
 		break;

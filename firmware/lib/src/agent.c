@@ -32,6 +32,30 @@ int coalmine_agent_save_crashes(struct coalmine_agent *agent)
 	return result;
 }
 
+static void count_boot(struct coalmine_agent *agent, uint32_t boot)
+{
+	uint8_t *data = agent->record;
+
+	agent->boot = boot;
+	if (coalmine_port_record_write(COALMINE_RECORD_BOOT, data,
+				       coalmine_number_pack(boot, data)) != 0) {
+		agent->storage_errors++;
+	}
+}
+
+/*
+ * The settings were erased, and the host remembers higher boots: what this one says looks old to
+ * it. An order that comes late finds the counter above it already.
+ */
+static void renumber(struct coalmine_agent *agent, uint32_t boot)
+{
+	if (agent->boot < boot && boot < UINT32_MAX) {
+		count_boot(agent, boot + 1);
+		coalmine_agent_tell(agent, COALMINE_HELLO);
+		coalmine_agent_tell(agent, COALMINE_RESULT);
+	}
+}
+
 static void read_records(struct coalmine_agent *agent)
 {
 	uint8_t *data = agent->record;
@@ -220,7 +244,6 @@ static enum coalmine_resolution settle_attempt(struct coalmine_agent *agent)
 int coalmine_agent_begin(struct coalmine_agent *agent, const struct coalmine_agent_config *config,
 			 const struct coalmine_agent_start *start, int64_t now_ms)
 {
-	uint8_t *data = agent->record;
 	enum coalmine_resolution resolution;
 
 	if (config->attribute_count > COALMINE_ENTRIES_MAX || config->flash.write_unit == 0 ||
@@ -237,12 +260,7 @@ int coalmine_agent_begin(struct coalmine_agent *agent, const struct coalmine_age
 	agent->apply_ms = INT64_MAX;
 	agent->heartbeat_ms = now_ms + (int64_t)config->interval_s * 1000;
 	read_records(agent);
-	agent->boot++;
-	if (coalmine_port_record_write(COALMINE_RECORD_BOOT, data,
-				       coalmine_number_pack(agent->boot, data)) != 0) {
-		agent->storage_errors++;
-	}
-
+	count_boot(agent, agent->boot + 1);
 	coalmine_agent_tell(agent, COALMINE_HELLO);
 	resolution = settle_attempt(agent);
 	if (agent->stopped) {
@@ -345,6 +363,9 @@ void coalmine_agent_command(struct coalmine_agent *agent, const uint8_t *data, s
 					      now_ms);
 		}
 
+		break;
+	case COALMINE_RENUMBER:
+		renumber(agent, command.renumber.boot);
 		break;
 	default:
 		coalmine_agent_tell(agent, COALMINE_HELLO);

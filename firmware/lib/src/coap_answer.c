@@ -154,11 +154,46 @@ static void take_block(struct coalmine_coap *coap, const struct coalmine_coap_me
 	coap->config->events->block(coap->config->context, &answer);
 }
 
+#define SEQUENCE_SIZE_MAX 7
+#define SEQUENCE_MAX	  ((UINT64_C(1) << 53) - 1)
+
+/* True when the host has signed that it saw higher numbers than ours: it goes on above them. */
+static bool take_numbering(struct coalmine_coap *coap, const struct coalmine_coap_message *message)
+{
+	struct coalmine_span bytes;
+	uint64_t used = 0;
+
+	if (coap->config->key == NULL || message->mac.data == NULL ||
+	    !coalmine_coap_find(message, COALMINE_COAP_RENEW, &bytes) ||
+	    bytes.length > SEQUENCE_SIZE_MAX) {
+		return false;
+	}
+
+	for (size_t i = 0; i < bytes.length; i++) {
+		used = used << 8 | bytes.data[i];
+	}
+
+	if (used < coap->task_sequence || used >= SEQUENCE_MAX) {
+		return false;
+	}
+
+	coap->sequence = used + 1;
+	coap->sequence_end = ((coap->sequence >> COALMINE_COAP_COUNT_BITS) + 1)
+			     << COALMINE_COAP_COUNT_BITS;
+	return true;
+}
+
 /* The host wants to see that this address and this moment are real (RFC 9175 section 2.3). */
 static void take_challenge(struct coalmine_coap *coap, const struct coalmine_coap_message *message,
 			   int64_t now_ms)
 {
 	struct coalmine_span echo;
+
+	if (coap->challenges < CHALLENGES_MAX && take_numbering(coap, message)) {
+		coap->challenges++;
+		coalmine_coap_launch(coap, now_ms);
+		return;
+	}
 
 	if (!coalmine_coap_find(message, COALMINE_COAP_ECHO, &echo) || echo.length == 0 ||
 	    echo.length > sizeof(coap->echo) || coap->challenges >= CHALLENGES_MAX) {

@@ -49,7 +49,7 @@ int coalmine_command_decode(const uint8_t *data, size_t size, struct coalmine_co
 	struct coalmine_reader reader;
 
 	coalmine_reader_init(&reader, data, size, COALMINE_MESSAGE_MAX);
-	command->kind = coalmine_reader_begin(&reader, PAIRS, COALMINE_OFFER, COALMINE_IDENTIFY);
+	command->kind = coalmine_reader_begin(&reader, PAIRS, COALMINE_OFFER, COALMINE_RENUMBER);
 	coalmine_read_key(&reader, 5);
 	switch (command->kind) {
 	case COALMINE_OFFER:
@@ -72,6 +72,10 @@ int coalmine_command_decode(const uint8_t *data, size_t size, struct coalmine_co
 		break;
 	case COALMINE_IDENTIFY:
 		coalmine_read_map(&reader, 0);
+		break;
+	case COALMINE_RENUMBER:
+		coalmine_read_map(&reader, 1);
+		command->renumber.boot = (uint32_t)coalmine_read_uint(&reader, 0, UINT32_MAX);
 		break;
 	default:
 		break; /* refused by coalmine_reader_begin() */
@@ -125,6 +129,10 @@ int coalmine_command_encode(const struct coalmine_command *command, uint8_t *dat
 		break;
 	case COALMINE_IDENTIFY:
 		coalmine_write_map(&writer, 0);
+		break;
+	case COALMINE_RENUMBER:
+		coalmine_write_map(&writer, 1);
+		coalmine_write_uint(&writer, 0, command->renumber.boot, UINT32_MAX);
 		break;
 	default:
 		coalmine_writer_refuse(&writer);

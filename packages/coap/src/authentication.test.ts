@@ -169,6 +169,69 @@ describe("a forger", () => {
   });
 });
 
+describe("a device that was erased and counts from the start again", () => {
+  /** dev-1 with three reports taken under the numbers 1000 to 1002, and what was recorded of them. */
+  async function erased() {
+    const site = await secured();
+    const one = await joined(site);
+    one.sequence = 1_000;
+    const recorded: Buffer[] = [];
+    const send = one.socket.send.bind(one.socket) as (bytes: Buffer) => void;
+    one.socket.send = ((bytes: Buffer) => {
+      recorded.push(Buffer.from(bytes));
+      send(bytes);
+    }) as typeof one.socket.send;
+    for (const sequence of [0, 1, 2]) {
+      await one.request({ ...report, payload: heartbeat(sequence) });
+    }
+    one.sequence = 0;
+    return { site, one, recorded: [...recorded], send };
+  }
+
+  test("is told by a signed answer where its numbers stood, goes on above them, and is heard with its next datagram", async () => {
+    const { site, one } = await erased();
+    expect(await one.request({ ...report, payload: heartbeat(3) })).toMatchObject({ code: Code.changed });
+    expect(one.sequence).toBe(1_005);
+    expect(await one.request({ ...report, payload: heartbeat(4) })).toMatchObject({ code: Code.changed });
+    expect(site.host.reports).toHaveLength(5);
+    expect(site.link.stats()).toMatchObject({ replayed: 1, forged: 0 });
+  });
+
+  test("opens no door to what was recorded before: all of it stays refused", async () => {
+    const { site, one, recorded, send } = await erased();
+    await one.request({ ...report, payload: heartbeat(3) });
+    expect(recorded.length).toBeGreaterThan(3); // an Echo challenge among them
+    const elsewhere = await site.device({ id: "dev-2" });
+    for (const [index, datagram] of recorded.entries()) {
+      datagram.writeUInt16BE(9_000 + index, 2);
+      expect(await elsewhere.raw(datagram)).toMatchObject({ code: Code.unauthorized });
+      const count = one.received.length;
+      send(datagram); // from the very address that the Echo value was made for
+      await one.until(() => one.received.length > count);
+    }
+    expect(site.host.reports).toHaveLength(4);
+  });
+
+  test("does not believe a number that nobody signed, nor one signed for another request", async () => {
+    const { one } = await erased();
+    let forged: Buffer | undefined;
+    one.lose = (direction) => direction === "down";
+    const answer = one.request({ ...report, payload: heartbeat(3) });
+    const count = one.received.length;
+    await one.until(() => one.received.length > count);
+    forged = Buffer.from(one.received.at(-1) as Buffer);
+    const parsed = parseMessage(forged);
+    const { message } = parsed as Extract<typeof parsed, { kind: "message" }>;
+    const option = { number: OptionNumber.renew, value: Buffer.from([0x0f, 0xff, 0xff]) };
+    const mac = { number: OptionNumber.mac, value: optionOf(message.options, OptionNumber.mac) as Uint8Array };
+    one.client.receive(formatMessage({ ...message, options: [option, mac] }));
+    expect([one.client.isBusy, one.sequence]).toEqual([true, 1]);
+    one.lose = () => false;
+    expect(await answer).toMatchObject({ code: Code.changed });
+    expect(one.sequence).toBe(1_005);
+  });
+});
+
 test("commands for a device are not given to another that asks with its own envelope", async () => {
   const site = await secured();
   await site.link.send(dev1, cancel(1));

@@ -4,13 +4,15 @@
 // D1. With secrets, a device is who its envelope proves; nothing else in a request names it.
 // D2. A sequence number has an effect once. Reading an artifact's block has none, and its answer is not remembered, so that
 //     may be repeated; a GET of `.u/command` takes the command along, and may not.
+//     Who proves itself with a number that was used is told, signed, the highest one: a device that was erased goes on above
+//     it. The window never goes back, so what was recorded before stays refused.
 // D3. A device that the server has not heard since its start, or forgot, proves freshness by an Echo value first.
 import { isDeviceId, type DeviceId } from "@coalmine/core";
 import type { Answer, Endpoint, Request } from "./endpoint.ts";
 import { readClaim, type Reply } from "./envelope.ts";
 import type { CoapLimits } from "./limits.ts";
 import { Code } from "./message.ts";
-import { OptionNumber } from "./option.ts";
+import { OptionNumber, writeUint } from "./option.ts";
 import { ReplayWindow } from "./replay.ts";
 
 /** Returns a device's secret, or undefined for a device that has none. Called for every request: it should be quick. */
@@ -37,6 +39,11 @@ export interface Authentication {
 }
 
 const refused: Identity = { kind: "refused", answer: { code: Code.unauthorized, repeatable: true } };
+/** The number was used. Signed for the request that used it again, so it helps nobody but who made that. */
+const behind = ({ highest }: ReplayWindow, reply: Reply): Identity => ({
+  kind: "refused",
+  answer: { code: Code.unauthorized, options: [{ number: OptionNumber.renew, value: writeUint(highest) }], reply, repeatable: true },
+});
 const nobody = new Uint8Array(32);
 
 /** Devices prove themselves by envelopes. */
@@ -80,7 +87,7 @@ export function secretAuthentication(secretOf: SecretOf, limits: CoapLimits): Au
       if (windows.has(device)) {
         if (!isNew(device, sequence) && !isBlockRequest(request)) {
           stats.replayed += 1;
-          return refused;
+          return behind(windows.get(device) as ReplayWindow, reply);
         }
       } else if (request.fresh) {
         start(device, sequence);

@@ -4,6 +4,7 @@
 // K1. A request ends exactly once: with an answer, or as lost after MAX_RETRANSMIT (RFC 7252 section 4.2).
 // K2. With a secret, an answer that is not signed for the request is no answer, but for artifact blocks, whose digest is in
 //     a signed offer, and a bare 4.01, with which the host says that it does not know us.
+// K4. A signed 4.01 that names a number means that ours was used in an earlier life of this device: it goes on above it, at once.
 // K3. An Echo value in a 4.01 is sent back at once, with a new sequence number (RFC 9175 section 2.3).
 import type { DeviceId } from "@coalmine/core";
 import { isResponseGenuine, signRequest } from "./envelope.ts";
@@ -16,6 +17,8 @@ export interface ClientIdentity {
   readonly secret?: Uint8Array;
   /** The next sequence number; never the same twice in the life of the secret. Needed with a secret. */
   readonly sequence?: () => number;
+  /** Hears that all numbers up to this one were used: `sequence` must go on above it. */
+  readonly behind?: (used: number) => void;
 }
 
 export interface ClientRequest {
@@ -53,7 +56,7 @@ export interface ClientOptions {
 }
 
 const defaultTimes: ClientTimes = { ackTimeout_s: 2, ackRandomFactor: 1.5, maxRetransmit: 4 };
-/** Echo challenges in a row for one request. */
+/** Echo challenges, and corrections of the sequence number, in a row for one request. */
 const challengesMax = 2;
 /** Seconds that a separate answer may take once its request was acknowledged. */
 const separateMax_s = 30;
@@ -306,6 +309,13 @@ export class CoapClient {
       this.#compose(running);
       return;
     }
+    const used = this.#usedUpTo(running, message);
+    if (used !== undefined && running.challenges < challengesMax) {
+      running.challenges += 1;
+      this.#options.identity.behind?.(used);
+      this.#compose(running);
+      return;
+    }
     if (code === Code.continue) {
       const value = optionOf(options, OptionNumber.block1);
       if (value === undefined || readBlock(value)?.num !== running.block) {
@@ -319,6 +329,16 @@ export class CoapClient {
     }
     this.#lastSequence = running.sequence;
     this.#end({ code, options, payload });
+  }
+
+  /** The highest sequence number that the host has seen of us, when it says that the one of this request is not above it. */
+  #usedUpTo(running: Running, { code, options }: Message): number | undefined {
+    const value = optionOf(options, OptionNumber.renew);
+    if (code !== Code.unauthorized || value === undefined || this.#options.identity.behind === undefined || optionOf(options, OptionNumber.mac) === undefined) {
+      return undefined; // a bare 4.01 is nobody's word
+    }
+    const used = value.length > 7 ? Number.POSITIVE_INFINITY : readUint(value);
+    return Number.isSafeInteger(used) && used >= running.sequence ? used : undefined;
   }
 
   #notified(token: number, observation: Observation, message: Message): void {

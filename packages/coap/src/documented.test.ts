@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { signRequest, signResponse } from "./envelope.ts";
 import { coapKey } from "./key.ts";
 import { Code, encodeOptions, formatMessage, type Message } from "./message.ts";
-import { OptionNumber } from "./option.ts";
+import { OptionNumber, writeUint } from "./option.ts";
 
 const page = readFileSync(new URL("../../../docs/coap.md", import.meta.url), "utf8");
 const example = (/### Worked example\n([\s\S]*?)\n### /.exec(page) as RegExpExecArray)[1] as string;
@@ -43,9 +43,10 @@ test("the worked example of docs/coap.md is what the envelope's code makes of it
     },
     { ...signer, sequence: 0x100002 },
   );
+  const behind = signResponse({ ...get, type: "ack", code: Code.unauthorized, options: [{ number: OptionNumber.renew, value: writeUint(0x200_0005) }] }, signer);
   const mac = ({ options }: Message): string => hex((options.at(-1) as { value: Uint8Array }).value);
   expect(told("key")).toEqual([hex(key)]);
   expect(told("options")).toEqual([hex(encodeOptions(get.options))]);
-  expect(told("option 65001")).toEqual([mac(request), mac(answer)]);
-  expect(told("datagram")).toEqual([request, answer, report].map((message) => hex(formatMessage(message))));
+  expect(told("option 65001")).toEqual([mac(request), mac(answer), mac(behind)]);
+  expect(told("datagram")).toEqual([request, answer, report, behind].map((message) => hex(formatMessage(message))));
 });

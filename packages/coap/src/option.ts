@@ -23,7 +23,10 @@ export const OptionNumber = {
   size1: 60,
   echo: 252,
   requestTag: 292,
-  /** Elective and empty: the server knows no observation of this device; it should register again. */
+  /**
+   * Elective. Empty in a 2.04: the server knows no observation of this device; it should register again. In a signed 4.01: the
+   * highest sequence number that was used; the device should go on above it.
+   */
   renew: 65_000,
   /** Critical: the COSE_Mac0 of the message, see `envelope.ts`. It has the highest number, so it is always last. */
   mac: 65_001,
@@ -104,7 +107,7 @@ export function optionOf(options: readonly Option[], number: number): Uint8Array
   return undefined;
 }
 
-/** Reads an option of format uint (RFC 7252 section 3.2); at most 6 bytes. */
+/** Reads an option of format uint (RFC 7252 section 3.2); at most 6 bytes, or 7 of a safe integer. */
 export function readUint(value: Uint8Array): number {
   let number = 0;
   for (const byte of value) {

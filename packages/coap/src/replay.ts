@@ -6,11 +6,15 @@ export const windowSize = 32;
 /** The sequence numbers that one device has used: the highest, and a bit for each of the 32 below it. */
 export class ReplayWindow {
   #highest: number;
-  #seen = 1;
+  #seen = 0xffff_ffff;
 
-  /** @param first a number whose freshness was shown otherwise, by an Echo option */
+  /** @param first a number whose freshness was shown otherwise, by an Echo option; nothing below it is fresh (RFC 8613 appendix B.1.2) */
   constructor(first: number) {
     this.#highest = first;
+  }
+
+  get highest(): number {
+    return this.#highest;
   }
 
   /** Takes a number; false when it was used before, or is too old to tell. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, type Instant, memberOf, Minutes, stateCounts } from "@coalmine/core";
-import { encodeReport } from "@coalmine/protocol";
+import { type Command, encodeReport, type Report } from "@coalmine/protocol";
 import { describe, expect, test } from "vitest";
 import { Conductor } from "./conductor.ts";
 import { boundJudge } from "./judge.ts";
@@ -217,4 +217,21 @@ test("a halted rollout bars its release; a new rollout of it needs an override",
   startRollout(conductor, { release: "1.1.0", plan, seed: 7, override: true, authority: operator }, at(11));
   expect(stateCounts(conductor.rollout("r2" as never)).planned).toBeGreaterThan(0);
 
+});
+
+test("a device whose boot counter was lost is told where it stood, also when its hello is a duplicate; a hello that goes on above it counts", () => {
+  const { conductor, speakers } = aConductor({ devices: 1, started: false });
+  const speaker = speakers[0] as Speaker;
+  const orders = (report: Report): Command[] => conductor.report(speaker.id, "virtual", report, start).effects.flatMap((effect) => (effect.kind === "send" ? [effect.command] : []));
+  const lost = speaker.hello(); // (1, 1)
+  speaker.boot = 7;
+  speaker.sequence = 0;
+  expect(orders(speaker.hello())).toEqual([]);
+  for (const again of [lost, lost]) {
+    expect(orders(again)).toEqual([{ kind: "renumber", boot: 7 }]);
+  }
+  speaker.boot = 8;
+  speaker.running = "0.9.0";
+  expect(orders(speaker.hello())).toEqual([]);
+  expect(conductor.state.devices.get(speaker.id)?.running?.version).toBe("0.9.0");
 });

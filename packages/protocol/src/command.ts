@@ -53,4 +53,13 @@ export interface Identify {
   readonly kind: "identify";
 }
 
-export type Command = Offer | Cancel | SwapBack | Confirm | Identify;
+/**
+ * Boots up to this number were counted in an earlier life of the device: its counter was lost, and its reports look old. When its
+ * own is below, it goes on above, stores that, and says hello.
+ */
+export interface Renumber {
+  readonly kind: "renumber";
+  readonly boot: number;
+}
+
+export type Command = Offer | Cancel | SwapBack | Confirm | Identify | Renumber;

@@ -35,6 +35,7 @@ test.each([
   ],
   ["swap-back", "swap back to image 30313233 (offer 8)"],
   ["identify", "identify"],
+  ["renumber", "count boots on from 41"],
 ])("%s in one line", (name, line) => {
   expect(described(name)).toBe(line);
 });

@@ -35,6 +35,8 @@ export function describeCommand(command: Command): string {
       return `offer ${command.offer}: ${policy(command.policy)}`;
     case "identify":
       return "identify";
+    case "renumber":
+      return `count boots on from ${command.boot}`;
     default:
       return unreachable(command);
   }

@@ -5,7 +5,7 @@ import { closeAttempt, confirmTrial, defaultPolicy, isKeptUnconfirmed, reportEnd
 import { drainBattery } from "./battery.ts";
 import { type Device, findDefect, never, noCommands, ownTime, readRecords, type Turn, write } from "./device.ts";
 import { activeDefects, hang, planFaults } from "./faults.ts";
-import { send, sendAgain, sendCrashes } from "./outbox.ts";
+import { renumber, send, sendAgain, sendCrashes } from "./outbox.ts";
 import { reset } from "./power.ts";
 import { encodeNumber, isFinal } from "./records.ts";
 import { manufacture, openSettings, retireSettings } from "./settings.ts";
@@ -197,6 +197,14 @@ function carryOut(turn: Turn, command: Command): void {
     }
     case "identify":
       sendHello(turn);
+      break;
+    case "renumber":
+      if (device.boot < command.boot) {
+        device.boot = command.boot + 1;
+        write(device, RecordKind.boot, encodeNumber(device.boot));
+        renumber(device);
+        sendHello(turn);
+      }
       break;
   }
 }

@@ -59,6 +59,13 @@ export function sendAgain(turn: Turn, patience: number): void {
   }
 }
 
+/** The boot has another number by now: what waits is sent again under it, since the host took it for old. */
+export function renumber(device: Device): void {
+  for (const [index, { report }] of device.outbox.entries()) {
+    device.outbox[index] = { report: { ...report, boot: device.boot }, sentAt: 0 };
+  }
+}
+
 /** Takes an acknowledgement. True when it is for a report of this boot. */
 export function acknowledge(device: Device, boot: number, sequence: number): boolean {
   if (boot !== device.boot) {

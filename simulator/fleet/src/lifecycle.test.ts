@@ -316,6 +316,19 @@ test("identify is answered by a hello", () => {
   expect(bench.hellos()).toHaveLength(2);
 });
 
+test("a board whose boot counter was lost goes on above the host's, says hello again, and keeps that over resets", () => {
+  const bench = new Bench().start().run(minute);
+  bench.command(0, { kind: "renumber", boot: 41 });
+  bench.command(0, { kind: "renumber", boot: 41 }); // a late copy changes nothing
+  bench.run(minute);
+  const boots = (): number[] => bench.heard.filter(({ report }) => report.body.kind === "hello").map(({ report }) => report.boot);
+  expect(boots()).toEqual([1, 42]);
+  bench.input(0, { kind: "power-cut" });
+  bench.input(0, { kind: "power-on", cause: "power-on" });
+  bench.run(minute);
+  expect(boots()).toEqual([1, 42, 43]);
+});
+
 test("a sleeping board takes commands at its next wake", () => {
   const bench = new Bench({ connectivity: { sleepy: true, interval: "1h" } }).start().run(10 * minute);
   bench.command(0, { kind: "identify" });

@@ -338,7 +338,7 @@ export class CoapSessions<B> implements CoapOwner<B> {
     let sequence = Date.now() * 1_000;
     let drawn = 0;
     const client = new CoapClient({
-      identity: secret === undefined ? { device: connection.id } : { device: connection.id, secret, sequence: () => sequence++ },
+      identity: secret === undefined ? { device: connection.id } : { device: connection.id, secret, sequence: () => sequence++, behind: (used) => (sequence = Math.max(sequence, used + 1)) },
       send: (bytes) => {
         const isRequest = isConfirmable(bytes);
         if (isRequest) {

@@ -55,6 +55,8 @@ interface Site {
   readonly reports: () => Report[];
   /** Resolves with the first line of the board that matches, from the beginning or yet to come. */
   readonly line: (pattern: RegExp) => Promise<string>;
+  /** Switches it off, erases all of its flash, and puts the first image into it again. */
+  readonly erase: () => Promise<void>;
 }
 
 /** Loses datagrams both ways: each one's fate is drawn by its number. */
@@ -98,24 +100,33 @@ async function site(ctx: TestContext, options: { readonly secret?: string; reado
   const key = options.secret === undefined ? undefined : coapKey(options.secret);
   const link = await coapLink({ port: 0, failed: (error) => failures.push(error), ...(key === undefined ? {} : { secretOf: (device: DeviceId) => (device === id ? key : undefined) }) }, host);
   const port = options.loss === undefined ? link.port : await lossy(link.port, options.loss);
-  const child: ChildProcess = spawn(program.path, [String(port), id, options.secret ?? "-", String(options.speed ?? 50), options.observe === false ? "0" : "1"], { stdio: ["pipe", "pipe", "pipe"] });
+  const args = [String(port), id, options.secret ?? "-", String(options.speed ?? 50), options.observe === false ? "0" : "1"];
+  const { path } = program;
   const lines: string[] = [];
   const waiting = new Set<() => void>();
   let ended: string | undefined;
   let complaint = "";
-  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-    lines.push(line);
-    waiting.forEach((look) => look());
-  });
-  child.stderr?.on("data", (bytes) => (complaint += String(bytes)));
-  const exit = once(child, "exit");
-  child.on("exit", (code, signal) => {
-    ended = `the board ended with ${code ?? signal}\n${complaint}`;
-    waiting.forEach((look) => look());
-  });
+  /** The process has the flash in its memory. */
+  const powerOn = (): (() => Promise<unknown>) => {
+    const child: ChildProcess = spawn(path, args, { stdio: ["pipe", "pipe", "pipe"] });
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+      lines.push(line);
+      waiting.forEach((look) => look());
+    });
+    child.stderr?.on("data", (bytes) => (complaint += String(bytes)));
+    const exit = once(child, "exit");
+    child.on("exit", (code, signal) => {
+      ended = `the board ended with ${code ?? signal}\n${complaint}`;
+      waiting.forEach((look) => look());
+    });
+    return () => {
+      child.stdin?.end();
+      return exit;
+    };
+  };
+  let powerOff = powerOn();
   onTestFinished(async () => {
-    child.stdin?.end();
-    await exit;
+    await powerOff();
     await link.close();
     expect({ complaint, failures, undecodable: host.undecodables }).toEqual({ complaint: "", failures: [], undecodable: [] });
   });
@@ -145,6 +156,12 @@ async function site(ctx: TestContext, options: { readonly secret?: string; reado
         waiting.add(look);
         look();
       }),
+    erase: async () => {
+      await powerOff();
+      lines.length = 0;
+      ended = undefined;
+      powerOff = powerOn();
+    },
   };
 }
 
@@ -189,6 +206,24 @@ describe("the C board over CoAP", () => {
     await link.send(id, offer);
     await line(/^settled 7/);
     expect(story(reports())).toEqual(update);
+  });
+
+  test("that was erased is heard again at once, and goes on above the boots of its earlier life", { timeout: 60_000 }, async (ctx) => {
+    const { host, link, reports, line, erase } = await site(ctx, { secret });
+    await line(/^link up/);
+    await link.send(id, offer);
+    await line(/^settled 7/);
+    await link.clear(id);
+    await erase();
+    const before = host.reports.length;
+    await line(/^boot 1 /);
+    await line(/^link up/);
+    await host.until(() => host.reports.length > before);
+    expect(reports()[before]).toMatchObject({ boot: 1, sequence: 0, body: { kind: "hello" } });
+    expect(link.stats()).toMatchObject({ forged: 0, replayed: 1 });
+    // What the orchestrator says to such a hello.
+    await link.send(id, { kind: "renumber", boot: 2 });
+    await host.until(() => reports().some(({ boot, body }) => boot === 3 && body.kind === "hello"));
   });
 
   test("asks for offers and commands after its reports where it does not observe, and needs no secret on the loopback", { timeout: 60_000 }, async (ctx) => {

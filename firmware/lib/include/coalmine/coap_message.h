@@ -42,7 +42,10 @@ enum coalmine_coap_option {
 	COALMINE_COAP_BLOCK2 = 23,
 	COALMINE_COAP_BLOCK1 = 27,
 	COALMINE_COAP_ECHO = 252,
-	/* Elective: the server knows no observation of this device. */
+	/*
+	 * Elective. The server knows no observation of this device; in a signed 4.01: the highest
+	 * sequence number that was used.
+	 */
 	COALMINE_COAP_RENEW = 65000,
 	/* Critical, and last: the COSE_Mac0 of the message. */
 	COALMINE_COAP_MAC = 65001,

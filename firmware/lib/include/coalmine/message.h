@@ -24,6 +24,7 @@ enum coalmine_kind {
 	COALMINE_SWAP_BACK = 12,
 	COALMINE_CONFIRM = 13,
 	COALMINE_IDENTIFY = 14,
+	COALMINE_RENUMBER = 15,
 	COALMINE_BLOCK_REQUEST = 20,
 	COALMINE_BLOCK = 21,
 	COALMINE_BLOCK_REFUSED = 22,
@@ -247,6 +248,10 @@ struct coalmine_command {
 			uint64_t offer;
 			struct coalmine_policy policy;
 		} confirm;
+		struct {
+			/* Boots up to this one were counted before. */
+			uint32_t boot;
+		} renumber;
 	};
 };
 

@@ -22,7 +22,7 @@ export class TestDevice {
   private constructor(socket: Socket, id: string, secret: Uint8Array | undefined, times: Partial<ClientTimes>) {
     this.socket = socket;
     this.client = new CoapClient({
-      identity: secret === undefined ? { device: deviceId(id) } : { device: deviceId(id), secret, sequence: () => this.sequence++ },
+      identity: secret === undefined ? { device: deviceId(id) } : { device: deviceId(id), secret, sequence: () => this.sequence++, behind: (used) => (this.sequence = used + 1) },
       send: (bytes) => {
         if (!this.lose("up", this.#sent++)) {
           socket.send(bytes);

@@ -22,7 +22,7 @@ export function encodeCommand(command: Command): Uint8Array {
 /** Reads a command. Never throws; see `Undecodable` for what is refused. The result shares no memory with `bytes`. */
 export function decodeCommand(bytes: Uint8Array): Decoded<Command> {
   const reader = new Reader(bytes, limits.message);
-  const kind = reader.begin("a command", PAIRS, kinds.offer, kinds.identify);
+  const kind = reader.begin("a command", PAIRS, kinds.offer, kinds.renumber);
   reader.key("body", envelope.body);
   return reader.finish(readBody(reader, kind));
 }
@@ -45,6 +45,9 @@ function writeBody(command: Command): void {
       return writePolicy("confirm.policy", command.policy);
     case "identify":
       return writer.map(0);
+    case "renumber":
+      writer.map(1);
+      return writer.uint(0, "renumber.boot", command.boot, uint32);
     default:
       return unreachable(command);
   }
@@ -73,6 +76,9 @@ function readBody(reader: Reader, kind: number): Command | undefined {
     case kinds.identify:
       reader.map("identify", 0);
       return { kind: "identify" };
+    case kinds.renumber:
+      reader.map("renumber", 1);
+      return { kind: "renumber", boot: reader.uint(0, "renumber.boot", uint32) };
     default:
       return undefined; // refused by begin()
   }

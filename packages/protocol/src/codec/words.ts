@@ -69,6 +69,7 @@ export const kinds = {
   "swap-back": 12,
   confirm: 13,
   identify: 14,
+  renumber: 15,
   "block-request": 20,
   block: 21,
   refused: 22,

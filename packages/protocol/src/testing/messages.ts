@@ -198,6 +198,8 @@ function commands(): Sample[] {
     command("swap-back", { kind: "swap-back", offer: 8, imageHash: run(0x30, 32) }),
     command("confirm", { kind: "confirm", offer: 7, policy }),
     command("identify", { kind: "identify" }),
+    command("renumber", { kind: "renumber", boot: 41 }),
+    command("renumber, largest", { kind: "renumber", boot: limits.uint32 }),
   ];
 }
 
