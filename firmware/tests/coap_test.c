@@ -15,8 +15,7 @@
 #define REGISTERED                                                                                 \
 	"644512340102030444811c9dc52105edfcd6088448a201040643100001a0f648d42979f320a8a7a4"
 /* A 4.01 to it that says where the numbers stood. */
-#define BEHIND                                                                                     \
-	"6481123401020304e4fcdb020000051d088448a201040643100001a0f648bf39654f83c60f6f"
+#define BEHIND "6481123401020304e4fcdb020000051d088448a201040643100001a0f648bf39654f83c60f6f"
 
 static uint8_t sent[8][COALMINE_COAP_DATAGRAM_MAX];
 static size_t sent_sizes[8];

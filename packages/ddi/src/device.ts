@@ -183,6 +183,8 @@ class Step {
           device.action.offer = { ...device.action.offer, confirm: command.policy };
         }
         break;
+      case "renumber":
+        break; // its boots are counted here, and kept
       case "identify":
         device.wantsConfig = true;
         break;

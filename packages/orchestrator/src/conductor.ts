@@ -134,10 +134,12 @@ export class Conductor {
     }
     const before = devices.get(id)?.door;
     const { freshness, samples } = this.#learn(id, door, report, at);
-    const { boot: newest } = (devices.get(id) as DeviceRecord).boots[0] as { readonly boot: number };
-    if (report.body.kind === "hello" && report.boot < newest && !proxied.has(door)) {
-      // An old hello, delivered late; or the device has lost its boot counter, and nothing it says would count for long. It knows which.
-      outcome.effects.push({ kind: "send", device: id, command: { kind: "renumber", boot: newest } });
+    if (report.body.kind === "hello" && freshness !== "new" && !proxied.has(door)) {
+      const newest = devices.get(id)?.boots[0]?.boot ?? 0;
+      if (report.boot < newest) {
+        // An old hello, delivered late; or the device has lost its boot counter, and nothing it says would count for long. It knows which.
+        outcome.effects.push({ kind: "send", device: id, command: { kind: "renumber", boot: newest } });
+      }
     }
     if (freshness === "duplicate") {
       counters.duplicates += 1;

@@ -187,6 +187,8 @@ class Turn {
           job.confirm = command.policy;
         }
         break;
+      case "renumber":
+        break; // its boots are counted here, and kept
       case "identify":
         agent.helloDue = true;
         agent.lookAt = this.#now;

@@ -12,8 +12,8 @@
  * K1. One request at a time (RFC 7252 section 4.7), and it ends once: with an answer, or the link
  * is down. K2. With a key, an answer that the host did not sign for this request is none, but for
  * blocks of an artifact, whose digest is in a signed offer, and a 4.01 without a signature. K3. A
- * sequence number is used once in the life of the key: the number of the boot, then a count, or, when
- * the host says under its signature that it has seen higher ones (settings were erased), above
+ * sequence number is used once in the life of the key: the number of the boot, then a count, or,
+ * when the host says under its signature that it has seen higher ones (settings were erased), above
  * those. K4. A command is acknowledged when it was handed on.
  *
  * Times are milliseconds and never fall.
