@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A dialog for whatever needs a person's name and reason.
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "./api.ts";
 import { Icon } from "./parts.tsx";
@@ -13,6 +13,10 @@ export interface Authority {
 export interface AuthorityDialogProps {
   readonly title: string;
   readonly does: string;
+  /** What it would do, in more than a sentence. */
+  readonly children?: ComponentChildren;
+  /** It can be given; true when left out. */
+  readonly ready?: boolean;
   readonly button: string;
   readonly danger: boolean;
   /** Carries it out; what it throws is shown. */
@@ -24,7 +28,7 @@ export interface AuthorityDialogProps {
 
 const nameKey = "coalmine-by";
 
-export function AuthorityDialog({ title, does, button, danger, give, onLeave, final }: AuthorityDialogProps): JSX.Element {
+export function AuthorityDialog({ title, does, children, ready = true, button, danger, give, onLeave, final }: AuthorityDialogProps): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   const [by, setBy] = useState(() => localStorage.getItem(nameKey) ?? "");
   const [reason, setReason] = useState("");
@@ -59,6 +63,7 @@ export function AuthorityDialog({ title, does, button, danger, give, onLeave, fi
       <form onSubmit={(event) => void submit(event)} noValidate>
         <h2 id="order-title">{title}</h2>
         <p>{does}</p>
+        {children}
         <label>
           Your name
           <input type="text" name="by" autocomplete="name" maxLength={64} required value={by} onInput={(event) => setBy(event.currentTarget.value)} />
@@ -79,7 +84,7 @@ export function AuthorityDialog({ title, does, button, danger, give, onLeave, fi
             {ending === undefined ? "Cancel" : "Close and look again"}
           </button>
           {ending !== undefined ? null : (
-            <button type="submit" class={danger ? "danger" : "primary"} disabled={busy}>
+            <button type="submit" class={danger ? "danger" : "primary"} disabled={busy || !ready}>
               {busy ? "Sending …" : button}
             </button>
           )}

@@ -127,26 +127,29 @@ export interface Column {
   readonly number?: boolean;
 }
 
-/** A table that scrolls sideways inside its card on a phone. */
-export function Table({ columns, rows, label }: { readonly columns: readonly Column[]; readonly rows: readonly (readonly ComponentChildren[])[]; readonly label: string }): JSX.Element {
+/**
+ * A table that scrolls sideways inside its card on a phone. One that has sentences in it is `stacked` there: each row below the
+ * other, its cells with the titles of their columns. Roles are said, since that takes them away in some browsers.
+ */
+export function Table({ columns, rows, label, stacked = false }: { readonly columns: readonly Column[]; readonly rows: readonly (readonly ComponentChildren[])[]; readonly label: string; readonly stacked?: boolean }): JSX.Element {
   return (
-    <div class="wide" role="region" aria-label={label} tabIndex={0}>
-      <table>
-        <thead>
-          <tr>
+    <div class={stacked ? "wide stacked" : "wide"} role="region" aria-label={label} tabIndex={0}>
+      <table role="table">
+        <thead role="rowgroup">
+          <tr role="row">
             {columns.map(({ title, number }) => (
-              <th key={title} scope="col" class={number === true ? "number" : ""}>
+              <th key={title} role="columnheader" scope="col" class={number === true ? "number" : ""}>
                 {title}
               </th>
             ))}
           </tr>
         </thead>
-        <tbody>
+        <tbody role="rowgroup">
           {rows.map((cells, index) => (
             // oxlint-disable-next-line react/no-array-index-key
-            <tr key={index}>
+            <tr key={index} role="row">
               {cells.map((cell, column) => (
-                <td key={column} class={columns[column]?.number === true ? "number" : ""}>
+                <td key={column} role="cell" data-title={columns[column]?.title} class={columns[column]?.number === true ? "number" : ""}>
                   {cell}
                 </td>
               ))}

@@ -7,6 +7,9 @@ import { Icon } from "./parts.tsx";
 import { link } from "./router.ts";
 import { ago, count, devices, duration, exactMoment, percent } from "./words.ts";
 
+/** An order about the rollout, or the rollout that takes it back. */
+export type Press = Order | "rollback";
+
 interface Said {
   readonly tone: "good" | "bad" | "warn" | "live" | "plain";
   readonly icon: "good" | "bad" | "hold" | "live" | "plain";
@@ -16,12 +19,12 @@ interface Said {
   readonly quote?: string;
   readonly advice: readonly string[];
   /** The first is what one would press. */
-  readonly orders: readonly (readonly [order: Order, label: string])[];
+  readonly orders: readonly (readonly [order: Press, label: string])[];
 }
 
 const bad = ["reverted", "failed", "refused", "missing", "quarantined"] as const;
 
-export function Verdict({ rollout, progress, onOrder }: { readonly rollout: RolloutView; readonly progress: RolloutProgressView | undefined; readonly onOrder: (order: Order) => void }): JSX.Element {
+export function Verdict({ rollout, progress, onOrder }: { readonly rollout: RolloutView; readonly progress: RolloutProgressView | undefined; readonly onOrder: (order: Press) => void }): JSX.Element {
   const said = sayOf(rollout, progress);
   const { states } = rollout;
   const worst = bad.find((state) => states[state] !== undefined);
@@ -42,19 +45,29 @@ export function Verdict({ rollout, progress, onOrder }: { readonly rollout: Roll
             ))}
           </ul>
         )}
-        {trouble.length === 0 ? null : (
-          <p class="links">
-            Look closer: <a href={link(["crashes"], { release: rollout.release })}>crashes of the release</a>, <a href={link(["rollouts", rollout.id, "members"], { state: worst })}>the devices</a>, <a href={`/rollouts/${encodeURIComponent(rollout.id)}/report?format=html`}>the report</a>
-          </p>
-        )}
         {said.orders.length === 0 ? null : (
           <div class="buttons">
             {said.orders.map(([order, label], index) => (
-              <button key={order} type="button" class={order === "halt" ? "danger" : index === 0 ? "primary" : ""} onClick={() => onOrder(order)}>
+              <button key={order} type="button" class={order === "halt" ? "danger" : index === 0 && said.tone !== "good" && said.tone !== "plain" ? "primary" : ""} onClick={() => onOrder(order)}>
                 {label}
               </button>
             ))}
           </div>
+        )}
+        {rollout.rolledBackBy.length === 0 && rollout.rollback === null ? null : (
+          <p class="links">
+            {rollout.rollback === null ? "Brought back by" : "It brings back the devices of"}{" "}
+            {(rollout.rollback === null ? rollout.rolledBackBy : [rollout.rollback.of]).map((id) => (
+              <a key={id} href={link(["rollouts", id])}>
+                {id}{" "}
+              </a>
+            ))}
+          </p>
+        )}
+        {trouble.length === 0 ? null : (
+          <p class="links">
+            Look closer: <a href={link(["crashes"], { release: rollout.release })}>crashes of the release</a>, <a href={link(["rollouts", rollout.id, "members"], { state: worst })}>the devices</a>, <a href={`/rollouts/${encodeURIComponent(rollout.id)}/report?format=html`}>the report</a>
+          </p>
         )}
       </div>
       <dl class="verdict-numbers">
@@ -81,6 +94,11 @@ export function Verdict({ rollout, progress, onOrder }: { readonly rollout: Roll
   );
 }
 
+/** Devices that began it and have not said that they are off it again. */
+function stillOnIt({ exposed, states }: RolloutView): number {
+  return exposed - (states["reverted"] ?? 0) - (states["rolled_back"] ?? 0) - (states["refused"] ?? 0);
+}
+
 function sayOf(rollout: RolloutView, progress: RolloutProgressView | undefined): Said {
   const now = progress?.now;
   const index = rollout.stages.findLastIndex((stage) => stage.openedAt !== null);
@@ -88,12 +106,14 @@ function sayOf(rollout: RolloutView, progress: RolloutProgressView | undefined):
   const where = stage === undefined ? "before its first stage" : `in stage ${stage.name} (${index + 1} of ${rollout.stages.length})`;
   const when = rollout.endedAt === null ? {} : { when: `${ago(rollout.endedAt, now)}, ${exactMoment(rollout.endedAt)}` };
   const next = rollout.stages[index + 1];
+  const goesBack = stillOnIt(rollout) > 0 && rollout.rollback === null && rollout.rolledBackBy.length === 0;
+  const takenBack: Said["orders"] = goesBack ? [["rollback", "Roll back …"]] : [];
   switch (rollout.status) {
     case "halted": {
       const by = rollout.haltedBy?.gate;
       const person = by === "operator";
       const back = rollout.states["reverted"] ?? 0;
-      const still = rollout.exposed - back;
+      const still = stillOnIt(rollout);
       return {
         tone: "bad",
         icon: "bad",
@@ -101,11 +121,14 @@ function sayOf(rollout: RolloutView, progress: RolloutProgressView | undefined):
         ...when,
         ...(rollout.haltedBy === null ? {} : { quote: rollout.haltedBy.reason }),
         advice: [
-          "No further device gets it: offers have stopped, and those that could be were taken back.",
+          "No further device gets it; offers that could be were taken back.",
           rollout.exposed === 0 ? "No device had begun it." : `${devices(rollout.exposed)} had begun it: ${back === 0 ? "none has gone back" : `${count(back)} went back to the old image by ${back === 1 ? "itself" : "themselves"}`}${still > 0 ? `, ${count(still)} may still run it` : ""}.`,
-          "Nothing is urgent now. If the release is bad, end it for good. Resume only if you know that the gate is wrong.",
+          goesBack
+            ? `If the release is bad, roll it back; to end it for good leaves ${still === 1 ? "that device" : "those devices"} on it. Resume only if you know that the gate is wrong.`
+            : "Nothing is urgent now. If the release is bad, end it for good. Resume only if you know that the gate is wrong.",
         ],
         orders: [
+          ...takenBack,
           ["abort", "End for good …"],
           ["resume", "Resume …"],
         ],
@@ -125,6 +148,7 @@ function sayOf(rollout: RolloutView, progress: RolloutProgressView | undefined):
           ["promote", "Promote …"],
           ["resume", "Resume …"],
           ["halt", "Halt …"],
+          ...takenBack,
           ["abort", "End for good …"],
         ],
       };
@@ -142,8 +166,8 @@ function sayOf(rollout: RolloutView, progress: RolloutProgressView | undefined):
         ],
       };
     case "complete":
-      return { tone: "good", icon: "good", headline: `Complete: the release reached ${count(rollout.exposed)} of ${count(rollout.population)} devices`, ...when, advice: [], orders: [] };
+      return { tone: "good", icon: "good", headline: `Complete: the release reached ${count(rollout.exposed)} of ${count(rollout.population)} devices`, ...when, advice: [], orders: takenBack };
     default:
-      return { tone: "plain", icon: "plain", headline: rollout.status === "aborted" ? "Ended for good" : rollout.status, ...when, ...(rollout.haltedBy === null ? {} : { quote: `It had been halted by ${rollout.haltedBy.gate}: ${rollout.haltedBy.reason}` }), advice: [], orders: [] };
+      return { tone: "plain", icon: "plain", headline: rollout.rolledBackBy.length > 0 ? "Ended: it was rolled back" : rollout.status === "aborted" ? "Ended for good" : rollout.status, ...when, ...(rollout.haltedBy === null ? {} : { quote: `It had been halted by ${rollout.haltedBy.gate}: ${rollout.haltedBy.reason}` }), advice: [], orders: takenBack };
   }
 }

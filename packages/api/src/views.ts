@@ -24,6 +24,7 @@ export type PowerView = z.output<typeof schemas.power>;
 export type PreflightView = z.output<typeof schemas.preflight>;
 export type ReleaseView = z.output<typeof schemas.release>;
 export type RollbackInventoryView = z.output<typeof schemas.rollbackInventory>;
+export type RollbackPlanView = z.output<typeof schemas.rollbackPlan>;
 export type RolloutProgressView = z.output<typeof schemas.rolloutProgress>;
 export type RolloutSeriesView = z.output<typeof schemas.rolloutSeries>;
 export type RolloutSummaryView = z.output<typeof schemas.rolloutList>["rollouts"][number];

@@ -279,6 +279,37 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
     }
   });
 
+  test("a halted release is rolled back by button: first what becomes of each device, then by name and reason, and the old rollout says so", async () => {
+    const own = await DashboardSite.start();
+    try {
+      const [old, young] = [await own.release("1.0.0"), await own.release("1.1.0")];
+      for (let index = 0; index < 12; index += 1) {
+        await own.hello(`d${index}`, { imageHash: old });
+      }
+      await own.rollout("1.1.0", "bad");
+      for (const device of own.canaries("bad")) {
+        await own.hello(device, { boot: 2, version: "1.1.0", imageHash: young, slot1: { imageHash: old, version: "1.0.0" } });
+      }
+      await own.host.orderRollout("bad", { kind: "halt", authority: { by: "ada", reason: "overheats" } });
+      const page = await tab("rollouts/bad", { url: own.url });
+      await page.getByRole("button", { name: "Roll back …" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByText("4 devices go back to 1.0.0").waitFor();
+      await dialog.getByRole("cell", { name: "go back by an order, without a download" }).waitFor();
+      await dialog.getByLabel("Your name").fill("grace");
+      await dialog.getByLabel("Reason").fill("it overheats");
+      await dialog.getByRole("button", { name: "Roll back", exact: true }).click();
+      await page.getByRole("heading", { name: "Back to 1.0.0" }).waitFor();
+      await page.getByRole("link", { name: "bad" }).click();
+      await page.getByRole("heading", { name: "Ended: it was rolled back" }).waitFor();
+      const { records } = (await (await fetch(`${own.url}/audit?type=rollout-started`)).json()) as { readonly records: { readonly by: string; readonly reason: string }[] };
+      expect(records[0]).toMatchObject({ by: "grace", reason: "it overheats" });
+    } finally {
+      await closeTabs();
+      await own.close();
+    }
+  });
+
   test("the demo runs live on the page whose address it prints", async () => {
     const demo = spawn(process.execPath, [fileURLToPath(new URL("../../bin/coalmine.js", import.meta.url)), "demo", "--devices", "50"], { stdio: ["ignore", "ignore", "pipe"] });
     try {

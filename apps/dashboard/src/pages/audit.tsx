@@ -64,12 +64,13 @@ export function AuditPage({ query }: { readonly query: URLSearchParams }): JSX.E
         ) : (
           <Table
             label="Audit"
+            stacked
             columns={[{ title: "at" }, { title: "what" }, { title: "by" }, { title: "about" }, { title: "why" }]}
             rows={lines.map((line) => [
               <time key="at" dateTime={line.at} class="nowrap">
                 {exactMoment(line.at)}
               </time>,
-              line.type.replaceAll("-", " "),
+              <span key="what" class="nowrap">{line.type.replaceAll("-", " ")}</span>,
               line.by,
               <About key="about" line={line} />,
               line.reason,

@@ -20,6 +20,9 @@ interface Examined {
   readonly notes?: readonly unknown[];
 }
 
+/** What vouches for the bytes of a dump; nothing does for most. */
+const integrityWords: Readonly<Record<string, string>> = { none: "", checksum: "checksum right", crc: "CRC right" };
+
 const text = (value: unknown): string => (typeof value === "string" ? value : typeof value === "number" ? String(value) : "");
 
 export function CrashPage({ id, fleet }: { readonly id: string; readonly fleet: FleetView | undefined }): JSX.Element {
@@ -93,7 +96,7 @@ function Dump({ issue }: { readonly issue: CrashIssueView }): JSX.Element {
         </a>
       }
     >
-      {examined.kind === "broken" ? <p>{text(examined.detail)}</p> : <p class="soft">{[text(examined.reason), text(examined.thread) === "" ? "" : `thread ${text(examined.thread)}`, text(examined.integrity)].filter((part) => part !== "").join(" · ")}</p>}
+      {examined.kind === "broken" ? <p>{text(examined.detail)}</p> : <p class="soft">{[text(examined.reason), text(examined.thread) === "" ? "" : `thread ${text(examined.thread)}`, integrityWords[text(examined.integrity)] ?? text(examined.integrity)].filter((part) => part !== "").join(" · ")}</p>}
       {examined.frames === undefined ? null : (
         <ol class="backtrace">
           {examined.frames.map((frame, index) => (

@@ -80,7 +80,7 @@ function Slots({ device }: { readonly device: DeviceView }): JSX.Element {
   const { running, slot1, attempt, bootloader } = device;
   const hash = (text: string): JSX.Element => <code title={text}>{text.slice(0, 16)}</code>;
   const rows = [
-    ["0, running", running === null ? "unknown" : (<>{running.version || "unknown"} {running.confirmed ? <Badge word="confirmed" /> : <Badge word="on trial" />}</>), running === null ? "–" : hash(running.imageHash), running === null || running.buildId === "" ? "–" : hash(running.buildId)],
+    [<span key="slot" class="nowrap">0, running</span>, running === null ? "unknown" : (<>{running.version || "unknown"} {running.confirmed ? <Badge word="confirmed" /> : <Badge word="on trial" />}</>), running === null ? "–" : hash(running.imageHash), running === null || running.buildId === "" ? "–" : hash(running.buildId)],
     ["1", slot1 === null ? "no image" : slot1.version, slot1 === null ? "–" : hash(slot1.imageHash), "–"],
   ];
   return (

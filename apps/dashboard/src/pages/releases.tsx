@@ -58,7 +58,8 @@ export function ReleasesPage({ fleet }: { readonly fleet: FleetView | undefined 
         ) : (
           <Table
             label="Releases"
-            columns={[{ title: "release" }, { title: "version" }, { title: "run it", number: true }, { title: "share", number: true }, { title: "can swap back", number: true }, { title: "images", number: true }, { title: "" }, { title: "needed by" }]}
+            stacked
+            columns={[{ title: "release" }, { title: "version" }, { title: "run it", number: true }, { title: "share", number: true }, { title: "can swap back", number: true }, { title: "images", number: true }, { title: "barred" }, { title: "needed by" }]}
             rows={rows}
           />
         )}

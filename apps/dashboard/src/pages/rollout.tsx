@@ -7,19 +7,20 @@ import { useState } from "preact/hooks";
 import { Chart, Legend, type Mark } from "../chart.tsx";
 import { GateCard } from "../gate-card.tsx";
 import { useLive } from "../live.ts";
-import { type Order, OrderDialog } from "../order-dialog.tsx";
+import { OrderDialog } from "../order-dialog.tsx";
 import { Badge, Card, Empty, Facts, StateMark, Table, Wait } from "../parts.tsx";
 import { link } from "../router.ts";
+import { RollbackDialog } from "../rollback-dialog.tsx";
 import { Stages } from "../stages.tsx";
-import { Verdict } from "../verdict.tsx";
+import { type Press, Verdict } from "../verdict.tsx";
 import { count, duration, exactMoment, moment, percent } from "../words.ts";
 
 export function RolloutPage({ id }: { readonly id: string }): JSX.Element {
   const url = `/rollouts/${encodeURIComponent(id)}`;
   const { data: rollout, etag, problem, again } = useLive<RolloutView>(url, 5_000);
   const { data: progress } = useLive<RolloutProgressView>(`${url}/progress`, 5_000, 2_000);
-  const [order, setOrder] = useState<Order>();
-  const [given, setGiven] = useState<Order>();
+  const [order, setOrder] = useState<Press>();
+  const [given, setGiven] = useState<Press>();
   if (rollout === undefined) {
     return <Wait problem={problem} again={again} />;
   }
@@ -35,6 +36,7 @@ export function RolloutPage({ id }: { readonly id: string }): JSX.Element {
           <a href="#/rollouts">Rollouts</a> / {rollout.id}
         </p>
         <h1>
+          {rollout.rollback === null ? "" : "Back to "}
           {rollout.release} <Badge word={rollout.status} big />
         </h1>
       </header>
@@ -42,7 +44,19 @@ export function RolloutPage({ id }: { readonly id: string }): JSX.Element {
       <p class="hidden" role="status">
         {given === undefined ? "" : `The order to ${given} was carried out.`}
       </p>
-      {order === undefined ? null : <OrderDialog key={order} order={order} rollout={rollout} etag={etag} onDone={done} />}
+      {order !== "rollback" ? null : (
+        <RollbackDialog
+          rollout={rollout}
+          etag={etag}
+          onDone={(begun) => {
+            done(begun !== undefined);
+            if (begun !== undefined) {
+              location.hash = link(["rollouts", begun]);
+            }
+          }}
+        />
+      )}
+      {order === undefined || order === "rollback" ? null : <OrderDialog key={order} order={order} rollout={rollout} etag={etag} onDone={done} />}
       {progress === undefined ? null : <Stages progress={progress} rollout={rollout} />}
       <Gates rollout={rollout} url={url} />
       {progress === undefined ? null : <ExposureCard rollout={rollout} progress={progress} />}
@@ -194,10 +208,10 @@ function Representativeness({ progress }: { readonly progress: RolloutProgressVi
 
 function History({ id }: { readonly id: string }): JSX.Element {
   const { data } = useLive<AuditPageView>(`/audit?brief=true&limit=50&rollout=${encodeURIComponent(id)}`);
-  const rows = (data?.records ?? []).map((line) => [moment(line.at), line.type.replaceAll("-", " "), line.by, line.reason]);
+  const rows = (data?.records ?? []).map((line) => [<time key="at" dateTime={line.at} class="nowrap">{moment(line.at)}</time>, <span key="what" class="nowrap">{line.type.replaceAll("-", " ")}</span>, line.by, line.reason]);
   return (
     <Card title="History" aside={<a href={link(["audit"], { rollout: id })}>All of the audit</a>}>
-      <Table label="History" columns={[{ title: "at" }, { title: "what" }, { title: "by" }, { title: "why" }]} rows={rows} />
+      <Table label="History" stacked columns={[{ title: "at" }, { title: "what" }, { title: "by" }, { title: "why" }]} rows={rows} />
     </Card>
   );
 }

@@ -4,7 +4,7 @@ import { type DeviceWayBack, deviceWaysBack, parsePlan, planFromData, type Rollb
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
 import { iso } from "../present.ts";
-import { etag } from "../revision.ts";
+import { checkIfMatch, etag } from "../revision.ts";
 import { rollbackBody, rollbackInventory, rollbackInventoryQuery, rollbackPlan, rollbackPlanBody, rollbackStarted } from "../schemas.ts";
 import { wayBackPage, wayBackQuery } from "../way-back-schemas.ts";
 
@@ -80,12 +80,16 @@ export function rollbackRoutes(app: ZodApp, { host, clock }: ApiContext): void {
     {
       schema: {
         tags: ["rollbacks"],
-        summary: "Start a rollback. The rollout it leaves ends, its release is barred and its exposed members go over, at once",
+        summary: "Start a rollback. The rollout it leaves ends, its release is barred and its exposed members go over, at once. Honours If-Match with that rollout's ETag",
         body: rollbackBody,
-        ...answers(rollbackStarted, { status: 201, failures: ["400", "404", "409", "503"] }),
+        ...answers(rollbackStarted, { status: 201, failures: ["400", "404", "409", "412", "503"] }),
       },
     },
-    async ({ body }, reply) => {
+    async ({ body, headers }, reply) => {
+      const left = host.conductor.state.rollouts.get(rolloutId(body.rollout));
+      if (left !== undefined) {
+        checkIfMatch(headers["if-match"], etag(left.revision), { required: false, what: `rollout ${left.id}` });
+      }
       const { by, reason, override, id: wanted } = body;
       const { id, planned } = await host.startRollback({ ...inputOf(body), id: wanted === undefined ? undefined : rolloutId(wanted), override, authority: { by, reason } });
       reply.code(201).headers({ location: `/rollouts/${encodeURIComponent(id)}`, etag: etag(host.conductor.rollout(id).revision) });
