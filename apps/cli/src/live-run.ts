@@ -8,7 +8,7 @@ import { deviceDescription, type Fleet } from "@coalmine/fleet";
 import { AcceleratedClock, type LiveFleet, liveFleet, type LiveStats } from "@coalmine/live";
 import type { PublicKey } from "@coalmine/mcuboot";
 import { embeddedLink, startBroker, unlimited as unlimitedMqtt } from "@coalmine/mqtt";
-import { type ArchiveStore, type ArtifactStore, AuditFeed, type AuditRecord, planJudge, type EventLog, Host, type Outcome, readRecord, type ReleaseInput, type RollbackInput, type RolloutReport, type RolloutSummary, rolloutReport, summarise } from "@coalmine/orchestrator";
+import { type ArchiveStore, type ArtifactStore, AuditFeed, type AuditRecord, planJudge, type EventLog, Host, type LogEntry, type Outcome, readRecord, type ReleaseInput, type RollbackInput, type RolloutReport, type RolloutSummary, rolloutReport, summarise } from "@coalmine/orchestrator";
 import { CrashIndex, openArchiveStore, openArtifactStore, openEventLog } from "@coalmine/store";
 import { draw, type LinkConditions, Network } from "@coalmine/world";
 import { mkdir } from "node:fs/promises";
@@ -35,6 +35,8 @@ export interface LiveSiteOptions {
   readonly loss?: number;
   /** Told of every decision and change once it is durable. */
   readonly decided?: (record: AuditRecord, at: Instant) => void;
+  /** Told of every entry of the log once it is durable, with the sequence of the first. */
+  readonly watch?: (entries: readonly LogEntry[], first: number) => void;
   readonly warn?: (message: string) => void;
 }
 
@@ -156,6 +158,7 @@ export class LiveSite {
       watch: (outcome, first) => {
         feed.note(outcome, first);
         crashes.note(outcome, first);
+        options.watch?.(outcome.entries, first);
         if (decided !== undefined) {
           tell(outcome, decided);
         }
@@ -177,6 +180,11 @@ export class LiveSite {
       polls: (device) => device.description.connectivity.sleepy,
     });
     return new LiveSite({ host, log, artifacts, archive, feed, crashes, clock, live, door, startedAt: options.epoch });
+  }
+
+  /** The boards themselves, whatever they have reported. */
+  get boards(): Device[] {
+    return this.live.connections.map(({ board }) => board);
   }
 
   /** Resolves when `look` holds; looked at after every tick. Rejects when the store failed or the patience, in device time, is over. */

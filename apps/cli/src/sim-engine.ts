@@ -3,8 +3,8 @@
 import { after, CoalmineError, type DeviceId, isActive, type Instant, Minutes } from "@coalmine/core";
 import { createDevice, createShared, step } from "@coalmine/device";
 import { declarationOf, type Scenario } from "@coalmine/fleet";
-import { type EventLog, planFromData, planJudge, type RolloutSummary } from "@coalmine/orchestrator";
-import { type Checked, checkExpectations, type FaultTarget, planFaults, prepare, runScenario, scenarioStart } from "@coalmine/site";
+import { type EventLog, type LogEntry, planFromData, planJudge, type RolloutSummary } from "@coalmine/orchestrator";
+import { type Checked, checkExpectations, type FaultTarget, findings, planFaults, prepare, runScenario, scenarioStart } from "@coalmine/site";
 import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
 import { draw, type Network } from "@coalmine/world";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -98,6 +98,7 @@ async function overSockets(options: SimOptions, transport: "mqtt" | "coap"): Pro
     transport,
     loss: options.loss ?? 0,
     ...(options.warn === undefined ? {} : { warn: options.warn }),
+    ...(options.trace === undefined ? {} : { watch: tracing(options.trace) }),
   });
   try {
     await site.settled(Minutes(120));
@@ -125,7 +126,7 @@ async function overSockets(options: SimOptions, transport: "mqtt" | "coap"): Pro
       events: result.log.events,
       rollouts: result.rollouts,
       log: result.log,
-      expectations: checkExpectations(scenario.expect, result.rollouts),
+      expectations: checkExpectations(scenario.expect, result.rollouts, findings(scenario, { conductor: site.host.conductor, boards: site.boards }, site.host.conductor.state.rollouts.values().toArray())),
       finalStates: Object.fromEntries(finalStates(site.host.conductor.state.rollouts.values().toArray(), result.finalStates)),
     };
   } finally {
@@ -159,20 +160,34 @@ function liveTarget(site: { readonly clock: { now(): Instant }; readonly live: {
   };
 }
 
+const decoder = new TextDecoder();
+
+/** An entry of the log as one line of JSON. */
+function traceLine(sequence: number, { at, type, device, body }: LogEntry): string {
+  return JSON.stringify({ sequence, at: new Date(at).toISOString(), type, device, body: type === "report" ? body.toHex() : (JSON.parse(decoder.decode(body)) as unknown) });
+}
+
+/** Tells the trace of entries once they are durable. */
+function tracing(trace: (line: string) => void): (entries: readonly LogEntry[], first: number) => void {
+  return (entries, first) => {
+    for (const [index, entry] of entries.entries()) {
+      trace(traceLine(first + index, entry));
+    }
+  };
+}
+
 /** Copies each entry to the trace as one JSON line. */
 function traced(log: EventLog, trace: SimOptions["trace"]): EventLog {
   if (trace === undefined) {
     return log;
   }
-  const decoder = new TextDecoder();
   return {
     get length() {
       return log.length;
     },
     append(entry) {
       const sequence = log.append(entry);
-      const body: unknown = entry.type === "report" ? entry.body.toHex() : JSON.parse(decoder.decode(entry.body));
-      trace(JSON.stringify({ sequence, at: new Date(entry.at).toISOString(), type: entry.type, device: entry.device, body }));
+      trace(traceLine(sequence, entry));
       return sequence;
     },
     durable: () => log.durable(),

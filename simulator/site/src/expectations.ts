@@ -112,7 +112,7 @@ function differencesOnBoards(expectation: Expectation, found: Findings | undefin
   const { runs = {}, keeps = {}, ways = {}, reasons = {}, stopped, mute, matrix, everyOperationCut, rollout, rollback } = expectation;
   if (found === undefined) {
     const asked = [runs, keeps, ways, reasons].flatMap(Object.keys).length > 0 || [stopped, mute, matrix, everyOperationCut].some((one) => one !== undefined);
-    return asked ? ["runs, keeps, ways, reasons, stopped, mute, matrix and everyOperationCut can be looked at in virtual time only"] : [];
+    return asked ? ["runs, keeps, ways, reasons, stopped, mute, matrix and everyOperationCut need somebody who sees the boards"] : [];
   }
   const said = found.reasons(rollout, rollback);
   const went = found.ways?.(rollout, rollback) ?? [];

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, CoalmineError, type DeviceId, type Instant, instant, isActive, isQuiet, type Judge, memberOf, Minutes, type RolloutId, type Rollout } from "@coalmine/core";
-import type { DeviceDescription } from "@coalmine/device";
+import type { Device, DeviceDescription } from "@coalmine/device";
 import { assembleFleet, type BuiltRelease, buildRelease, declarationOf, deviceDescription, type Fleet, labBuilds, labKey, matrixResult, migrationMatrix, type ReleaseSpec, reversionRelease, type RolloutSpec, type Scenario } from "@coalmine/fleet";
 import {
   type ArtifactStore,
   attestRelease,
+  type Conductor,
   createRelease,
   type EventLog,
   inspectRelease,
@@ -123,7 +124,7 @@ export async function runScenario(run: ScenarioRun): Promise<ScenarioResult> {
     rollouts,
     log: log.digest(),
     cuts: cutsMet(scenario.faults, site.boards),
-    expectations: checkExpectations(scenario.expect, rollouts, { ...findings(scenario, site, ids), refusal: (release, rollback) => refusals.get(nameOf(release, rollback !== undefined)) }),
+    expectations: checkExpectations(scenario.expect, rollouts, { ...findings(scenario, site, ids.map((id) => site.conductor.rollout(id))), refusal: (release, rollback) => refusals.get(nameOf(release, rollback !== undefined)) }),
     finalStates: finalStates(descriptions, ids.map((id) => site.conductor.rollout(id))),
     site,
   };
@@ -164,9 +165,8 @@ function goBack(site: VirtualSite, scenario: Scenario, wanted: WantedBack): Star
   return startRollback(site.conductor, { rollout: of?.id ?? "none", to, plan, emergency, includeRefused, authority: { by: "scenario", reason: scenario.name } }, site.now);
 }
 
-/** What expectations can ask for beyond the rollouts' own numbers. */
-function findings(scenario: Scenario, site: VirtualSite, ids: readonly RolloutId[]): Findings {
-  const rollouts = ids.map((id) => site.conductor.rollout(id));
+/** What expectations can ask for beyond the rollouts' own numbers; `rollouts` in the order in which they began. */
+export function findings(scenario: Pick<Scenario, "faults">, site: { readonly conductor: Conductor; readonly boards: readonly Device[] }, rollouts: readonly Rollout[]): Findings {
   return {
     ...lookAtBoards(site.boards),
     cuts: cutsMet(scenario.faults, site.boards),
