@@ -31,6 +31,8 @@ export interface GoodResult {
   readonly falseHaltUpper95: number;
   readonly medianHoursToComplete: number | null;
   readonly haltedBy: Readonly<Record<string, number>>;
+  /** Runs that were held, by stage and by each gate that had not passed there ("10%: crash-rate"). */
+  readonly heldBy: Readonly<Record<string, number>>;
 }
 
 /** What `rehearse --json` prints. */
@@ -88,5 +90,6 @@ export function goodResult(runs: readonly Rehearsed[]): GoodResult {
     falseHaltUpper95: clopperPearsonUpper(halted.length, runs.length, 0.05),
     medianHoursToComplete: complete.length === 0 ? null : quantile(complete.map((run) => run.hours), 0.5),
     haltedBy: count(halted.map((run) => run.haltedBy ?? "")),
+    heldBy: count(runs.filter((run) => run.outcome === "held").flatMap(({ stage, heldBy }) => (heldBy.length === 0 ? [stage] : heldBy.map((gate) => `${stage}: ${gate}`)))),
   };
 }

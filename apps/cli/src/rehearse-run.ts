@@ -30,6 +30,8 @@ export interface Rehearsed {
   /** Name of the newest open stage at the end. */
   readonly stage: string;
   readonly haltedBy: string | null;
+  /** Gates that had not passed when it was held; none when it waited for something else. */
+  readonly heldBy: readonly string[];
   readonly virtualHours: number;
 }
 
@@ -121,8 +123,14 @@ function runOnce({ fleet, release, shared, artifacts }: Twin, { plan, baseline }
     hours: (end - rollout.startedAt) / 3_600_000,
     stage: rollout.stages[Math.max(0, rollout.stage)]?.name ?? "",
     haltedBy: rollout.haltedBy?.gate ?? null,
+    heldBy: rollout.status === "held" && rollout.verdict.kind === "inconclusive" ? gatesNamed(rollout.verdict.missing, plan) : [],
     virtualHours: (site.now - scenarioStart) / 3_600_000,
   };
+}
+
+/** The reasons of a hold begin with the gate that had not passed, where it was one. */
+function gatesNamed(reasons: readonly string[], plan: Plan): string[] {
+  return plan.gates.map(({ metric }) => metric).filter((metric) => reasons.some((reason) => reason.startsWith(`${metric}:`)));
 }
 
 /** The host looks at its clock at least two dozen times in a soak; bad news is judged at once anyway. */
