@@ -73,7 +73,7 @@ export function presentRollout(rollout: Rollout, judge: Judge, now: Instant): Ro
 
 /** A power statement, in numbers and in sentences. */
 export function presentPower(power: PlanPower) {
-  return { lines: [...power.lines], stages: [...power.stages], hoursToComplete: power.hoursToComplete, statement: describePower(power) };
+  return { lines: [...power.lines], stages: [...power.stages], hoursToComplete: power.hoursToComplete, completes: power.completes, statement: describePower(power) };
 }
 
 export function presentMember(rollout: Rollout, member: Assignment) {

@@ -291,8 +291,9 @@ export const power = z
     lines: z.array(
       z.object({ gate: z.string(), metric: z.string(), detects: z.number().nullable(), withProbability: z.number(), devices: z.number(), hours: z.number(), words: z.string() }),
     ),
-    stages: z.array(z.object({ stage: z.string(), devices: z.number(), controls: z.number(), margin: z.number(), harmedAtWorst: z.number(), hours: z.number().nullable() })),
+    stages: z.array(z.object({ stage: z.string(), devices: z.number(), controls: z.number(), margin: z.number(), harmedAtWorst: z.number(), hours: z.number().nullable(), passes: z.number() })),
     hoursToComplete: z.number().nullable(),
+    completes: z.number().describe("share of good releases that reach everybody without a person's help"),
     statement: z.array(z.string()),
   })
   .describe("what the plan can and cannot see, and how long a good release takes");

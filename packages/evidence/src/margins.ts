@@ -47,13 +47,14 @@ export function minimumSoakHours(slowestCheckInHours: number, guardedOnsetHours 
 }
 
 /**
- * The smallest failure margin that `devices` can exclude while a release at the limit still passes nine times of ten.
+ * The smallest failure margin that `devices` can exclude while a release at the limit still passes with `probability`.
  *
- * k is the 90 % quantile of failures at the limit; the margin is the Clopper-Pearson upper bound of k at half of
- * `alphaPass`, the stricter of the two levels at which gates pass.
+ * k is that quantile of failures at the limit; the margin is the Clopper-Pearson upper bound of k at half of `alphaPass`,
+ * the stricter of the two levels at which gates pass, and a rounding error above it, since k itself is to pass.
  */
-export function smallestMargin(devices: number, limit: number, alphaPass = 0.05): number {
+export function smallestMargin(devices: number, limit: number, options: { readonly alphaPass?: number; readonly probability?: number } = {}): number {
+  const { alphaPass = 0.05, probability = 0.9 } = options;
   let k = 0;
-  while (k < devices && binomialCdf(k, devices, limit) < 0.9) k += 1;
-  return Math.min(MARGIN_CAP, clopperPearsonUpper(k, devices, alphaPass / 2));
+  while (k < devices && binomialCdf(k, devices, limit) < probability) k += 1;
+  return Math.min(MARGIN_CAP, clopperPearsonUpper(k, devices, alphaPass / 2) * (1 + 1e-9));
 }

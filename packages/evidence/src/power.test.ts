@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { bootPower, defaultGates, eventPower, metricPower, openGates, operatingCharacteristics, passNeeds, powerStatement, referenceCells, standardErrorsApart } from "./index.ts";
+import {
+  addRiskEvent, binomialCdf, bootPower, bootStagePass, defaultGates, emptyRiskSums, eventPassPower, eventPower, lnRiskEvidence, metricPower, openGates,
+  operatingCharacteristics, PASS_RATIOS, powerStatement, referenceCells, smallestMargin, smallestRatioMargin, standardErrorsApart,
+} from "./index.ts";
+import { Stream } from "./bench/random.ts";
 
 describe("power", () => {
   test("the boot statement is exact: the stated failure rate halts with the stated probability, a little less does not", () => {
@@ -42,9 +46,45 @@ describe("power", () => {
     expect(lines[1]?.detects as number).toBeLessThan(10);
   });
 
-  test("passing needs what the evidence document lists", () => {
-    expect(passNeeds({ margin: 0.01, ratioMargin: 3.8, devices: 100, perDeviceDay: 0.02, alphaPass: 0.05 })).toMatchObject({ devices: 299 });
-    expect(passNeeds({ margin: 0.01, ratioMargin: 3.8, devices: 100, perDeviceDay: 0.02, alphaPass: 0.05 }).hours).toBeCloseTo(39.4, 0);
+  test("a release that changes nothing passes as often as stated: simulated risk sets of Poisson crashes agree", () => {
+    const canaries = 200;
+    const controls = 600;
+    const events = { canary: 12, controlsPerCanary: controls / canaries };
+    const R = smallestRatioMargin(events, { probability: 0.8, max: 50 }) as number;
+    const stated = eventPassPower(R, events);
+    expect(stated).toBeGreaterThanOrEqual(0.8);
+    let passed = 0;
+    const replications = 2_000;
+    const stream = new Stream(`pass power ${process.env["COALMINE_SEED"]}`);
+    for (let run = 0; run < replications; run += 1) {
+      const sums = emptyRiskSums(R, PASS_RATIOS);
+      // Events of both arms in the order they come: a Poisson process with the arms' own shares.
+      for (let at = stream.exponential(); at < events.canary * (1 + events.controlsPerCanary); at += stream.exponential()) {
+        addRiskEvent(sums, [stream.uniform() < canaries / (canaries + controls) ? 1 : 0, canaries, controls]);
+      }
+      passed += lnRiskEvidence(sums) >= -Math.log(0.05) ? 1 : 0;
+    }
+    expect(Math.abs(passed / replications - stated)).toBeLessThan(5 * Math.sqrt(0.16 / replications));
+  });
+
+  test("the smallest ratio margin shrinks with events and with controls, and is none where nothing would do", () => {
+    const margin = (canary: number, controlsPerCanary: number) => smallestRatioMargin({ canary, controlsPerCanary }, { probability: 0.95, max: 20 });
+    expect(margin(30, 2) as number).toBeLessThan(margin(12, 2) as number);
+    expect(margin(30, 2) as number).toBeLessThan(margin(30, 0.5) as number);
+    expect(margin(0.5, 10)).toBeNull();
+    expect(margin(30, 0)).toBeNull();
+  });
+
+  test("the smallest margin lets exactly the failures through that it was made for", () => {
+    for (const devices of [10, 20, 100, 300, 1_000, 5_000]) {
+      for (const [limit, probability] of [[0.005, 0.9], [0.025, 0.95], [0.007, 0.95]] as const) {
+        const margin = smallestMargin(devices, limit, { probability });
+        let failures = 0;
+        while (bootStagePass(failures + 1, devices, margin, 0.025).pass) failures += 1;
+        expect(binomialCdf(failures, devices, limit)).toBeGreaterThanOrEqual(probability);
+        expect(failures === 0 || binomialCdf(failures - 1, devices, limit) < probability).toBe(true);
+      }
+    }
   });
 
   test("default gates from a harm budget are valid and carry the document's margins", () => {

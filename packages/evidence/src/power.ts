@@ -6,8 +6,7 @@ import { operatingCharacteristics } from "./exact.ts";
 import { lnGammaInc } from "./gamma.ts";
 import { halfTBounds } from "./half-t.ts";
 import { logMeanExp } from "./logspace.ts";
-import { devicesToPass, eventsToPass } from "./margins.ts";
-import { HALT_RATIOS } from "./risk-set.ts";
+import { HALT_RATIOS, PASS_RATIOS } from "./risk-set.ts";
 
 /** One line of a power statement: the smallest regression that `devices` canaries and `hours` of soak halt with probability `withProbability`. */
 export interface PowerLine {
@@ -68,6 +67,43 @@ export function eventPower(r: number, options: { readonly expected: number; read
   return power;
 }
 
+/** Events that two arms are expected to see of a release that changes nothing. */
+export interface ExpectedEvents {
+  /** In the canaries. */
+  readonly canary: number;
+  /** The controls' exposure as a multiple of the canaries'. */
+  readonly controlsPerCanary: number;
+}
+
+/**
+ * Probability that a release that changes nothing passes the crash or silence gate against the ratio margin `R` (the PASS
+ * side of evidence.md 3.2). Summed over Poisson counts at the end of the soak. Frailty is not modelled: devices with the
+ * same number of earlier episodes are compared, which takes most of it away.
+ */
+export function eventPassPower(R: number, { canary: mu, controlsPerCanary: c }: ExpectedEvents, alphaPass = 0.05): number {
+  if (mu <= 0 || c <= 0 || R <= 1) return 0;
+  const goal = -Math.log(alphaPass);
+  const lnE = (x: number, y: number): number =>
+    logMeanExp(PASS_RATIOS.map((ratio) => x * Math.log(ratio) + (x + y) * Math.log((R + c) / (ratio * R + c))));
+  const mean = c * mu;
+  const spread = 8 * Math.sqrt(mean) + 8;
+  const to = Math.ceil(mean + spread);
+  let power = 0;
+  /** The least number of canary events that do not pass. */
+  let most = 0;
+  for (let y = Math.max(0, Math.floor(mean - spread)); y <= to; y++) {
+    while (lnE(most, y) >= goal) most += 1;
+    const share = Math.exp(lnPoissonUpper(y, mean)) - Math.exp(lnPoissonUpper(y + 1, mean));
+    power += share * -Math.expm1(lnPoissonUpper(most, mu));
+  }
+  return power;
+}
+
+/** The smallest ratio margin that a release that changes nothing passes with `probability`; null when that is above `max`. */
+export function smallestRatioMargin(events: ExpectedEvents, options: { readonly probability: number; readonly max: number; readonly alphaPass?: number }): number | null {
+  return smallest(1, options.max, (R) => eventPassPower(R, events, options.alphaPass) >= options.probability);
+}
+
 /** Smallest worsening of a metric halted with the given probability: reach of the half-t bound plus the estimate's own spread. */
 export function metricPower(options: {
   readonly canaries: number; readonly controls: number; readonly strata: number; readonly residualSd: number; readonly tau: number;
@@ -126,21 +162,4 @@ export function powerStatement(input: PowerInput): PowerLine[] {
     const metric = gate.kind === "crash" ? "crash rate" : "silence rate";
     return line(metric, r, r === null ? "" : `${Number(r.toPrecision(2))} times the ${metric} or more`);
   });
-}
-
-/** What a good release needs before a stage may advance. */
-export interface PassNeeds {
-  /** Devices without a failure that the boot gate's margin asks for. */
-  readonly devices: number;
-  /** Hours of soak until the event gate has seen enough, at the baseline rate; Infinity without events. */
-  readonly hours: number;
-}
-
-/** How long a good release takes to pass: devices by the one-look binomial, hours by the expected events of section 3.7. */
-export function passNeeds(options: { readonly margin: number; readonly ratioMargin: number; readonly devices: number; readonly perDeviceDay: number; readonly alphaPass: number }): PassNeeds {
-  const perHour = (options.devices * options.perDeviceDay) / 24;
-  return {
-    devices: devicesToPass(options.margin, options.alphaPass),
-    hours: perHour > 0 ? eventsToPass(options.ratioMargin, options.alphaPass) / perHour : Infinity,
-  };
 }

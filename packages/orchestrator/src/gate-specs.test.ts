@@ -9,7 +9,7 @@ import { live, rollout } from "./testing/life.ts";
 
 const specsOf = (gates: Record<string, unknown>, change: Record<string, unknown> = {}): GateSpec[] => {
   const plan = planFromData({ gates, ...change });
-  return gateSpecs(plan, weighedCriteria(plan), { sizes: [20, 200, 800], slowest: 300_000 });
+  return gateSpecs(plan, weighedCriteria(plan), { sizes: [20, 200, 800], controls: [100, 600, 0], slowest: 300_000 });
 };
 
 /** Every metric of R15 with each of its bounds, as a plan would name it. */

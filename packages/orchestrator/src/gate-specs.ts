@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a plan asks of its gates, as the statistics of packages/evidence take it: limits, margins, weights, sources.
-import type { Baseline, Criterion, Plan } from "@coalmine/core";
-import { type BoundGateSpec, type GateSpec, harmBudgetMargins, type MetricSource, ratioMargins, smallestMargin, type Tripwire } from "@coalmine/evidence";
+import type { Baseline, Criterion, Millis, Plan } from "@coalmine/core";
+import { type BoundGateSpec, type ExpectedEvents, type GateSpec, harmBudgetMargins, MARGIN_CAP, type MetricSource, ratioMargins, smallestMargin, smallestRatioMargin, type Tripwire } from "@coalmine/evidence";
 
 export const alphaPass = 0.05;
 const harmBudgetDefault = 0.005;
@@ -17,6 +17,12 @@ const limitMin = 1e-6;
 const metricWidth = [3, 1.5, 1];
 
 /** Criteria with a bound that needs no evidence; the others weigh it. */
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+
+/** Canaries without an event for so long count as clean, milliseconds. */
+const eventWindow = (plan: Plan): number => Math.min(dayMs, Math.max(60_000, plan.soak.min));
+
 const bounded = new Set(["crash-free-devices"]);
 
 export function weighedCriteria(plan: Plan): Criterion[] {
@@ -47,16 +53,81 @@ export function stageMargins(plan: Plan, sizes: readonly number[]): number[] {
     return harmBudgetMargins(cumulative, Math.max(1, plan.harmBudget * fleet));
   }
   const margins = harmBudgetMargins(cumulative, Math.max(1, harmBudgetDefault * fleet)).map((margin, stage) =>
-    Math.max(margin, smallestMargin(cumulative[stage] as number, bootLimit(plan), alphaPass)),
+    Math.max(margin, smallestMargin(cumulative[stage] as number, bootLimit(plan), { alphaPass })),
   );
   // The last stage keeps its predecessor's: nothing comes after it.
   return margins.map((margin, stage) => (stage > 0 && stage === margins.length - 1 ? (margins[stage - 1] as number) : margin));
+}
+
+/** Probability that a good release passes one gate of one stage by the longest soak, where the plan names no harm budget. */
+const passProbability = 0.95;
+
+/**
+ * Shares of devices with crashes (or silent ones) that a release may add, by stage. With a harm budget: its margins. Without
+ * one, what the stage can exclude, as for boot failures: the smallest share that a release which adds none passes 19 times of 20
+ * by the longest soak, by whichever of the gate's two ways gets there sooner, the ratio to the controls or the share of clean canaries.
+ */
+export function eventMargins(plan: Plan, kind: "crash" | "silence", margins: readonly number[], fleet: GatesFleet): number[] {
+  if (plan.harmBudget > 0) {
+    return [...margins];
+  }
+  const fraction = eventFraction(kind, fleet);
+  const soak = soakOf(plan, fleet.slowest);
+  const rates = plausible(fraction, fleet.baseline);
+  let devices = 0;
+  const own = margins.map((margin, stage) => {
+    devices += fleet.sizes[stage] as number;
+    const needs = rates.map((perDay) => {
+      const bySharing = smallestMargin(devices, bootLimit(plan) + perDay * Math.min(1, eventWindow(plan) / dayMs), { alphaPass, probability: passProbability });
+      const events = expectedEvents(fleet, stage, { perDay, hours: soak.max / hourMs, earlier: soak.min / hourMs });
+      const ratio = smallestRatioMargin(events, { probability: passProbability, max: 1 + MARGIN_CAP / fraction, alphaPass });
+      return Math.min(bySharing, ratio === null ? MARGIN_CAP : (ratio - 1) * fraction);
+    });
+    return Math.max(margin, ...needs);
+  });
+  return own.map((margin, stage) => (stage > 0 && stage === own.length - 1 ? (own[stage - 1] as number) : margin));
+}
+
+/** Rates a fleet may have: what is assumed of one without history may be far too much, and its good releases are to pass as well. */
+export function plausible(rate: number, baseline: Baseline | undefined): number[] {
+  return baseline === undefined ? [rate, rate / 4, rate / 16] : [rate];
+}
+
+/** Fraction of devices with an event in a soak day, as it counts for margins. */
+export function eventFraction(kind: "crash" | "silence", fleet: Pick<GatesFleet, "baseline">): number {
+  return Math.max(floor, fleet.baseline?.[kind] ?? assumed[kind]);
+}
+
+/** Shortest and longest soak of a plan's stages, for devices that report this often at least. */
+export function soakOf(plan: Plan, slowest: number): { readonly min: Millis; readonly max: Millis } {
+  const min = Math.max(plan.soak.min, plan.soak.dutyCycles * slowest) as Millis;
+  return { min, max: Math.max(plan.soak.max, min * 2) as Millis };
+}
+
+/**
+ * Events to expect of a release that changes nothing, when the devices of `stage` have been watched for `hours` and those of
+ * each stage before it for `earlier` more. Stages have different numbers of controls; together they say as much as the sum of
+ * their harmonic means, which one arm of the same size and `controlsPerCanary` says too.
+ */
+export function expectedEvents(fleet: Pick<GatesFleet, "sizes" | "controls">, stage: number, rate: { readonly perDay: number; readonly hours: number; readonly earlier: number }): ExpectedEvents {
+  let canary = 0;
+  let information = 0;
+  for (let open = 0; open <= stage; open += 1) {
+    const size = fleet.sizes[open] as number;
+    const controls = fleet.controls[open] as number;
+    const events = (size * rate.perDay * (rate.hours + (stage - open) * rate.earlier)) / 24;
+    canary += events;
+    information += size === 0 ? 0 : (events * controls) / (size + controls);
+  }
+  return { canary, controlsPerCanary: canary === 0 ? 0 : information / (canary - information) };
 }
 
 /** What is known of the fleet when its gates are made. */
 export interface GatesFleet {
   /** Devices of each stage. */
   readonly sizes: readonly number[];
+  /** Controls of each stage. */
+  readonly controls: readonly number[];
   /** Longest check-in interval of a member, milliseconds. */
   readonly slowest: number;
   /** Undefined: too little history, a usual fleet is assumed. */
@@ -118,13 +189,14 @@ function specsOf(plan: Plan, gate: Criterion, margins: readonly number[], fleet:
     case "crash-rate":
     case "silence": {
       const kind = gate.metric === "silence" ? "silence" : "crash";
-      const fraction = fleet.baseline?.[kind] ?? assumed[kind];
+      // Who names a margin is not given a wider one.
+      const shares = gate.margin === undefined ? eventMargins(plan, kind, margins, fleet) : margins;
       const comparison: GateSpec = {
         ...common,
         kind,
-        margins: gate.margin === undefined ? ratioMargins(margins, { fraction, floor }) : margins.map(() => 1 + (gate.margin as number)),
-        shares: margins,
-        window: Math.min(86_400_000, Math.max(60_000, plan.soak.min)),
+        margins: gate.margin === undefined ? ratioMargins(shares, { fraction: eventFraction(kind, fleet), floor }) : margins.map(() => 1 + (gate.margin as number)),
+        shares,
+        window: eventWindow(plan),
         settle: Math.max(plan.silence.floor, plan.silence.intervals * fleet.slowest),
       };
       if (gate.max === undefined) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, Hours, type Instant, judgementOf, type Rollout } from "@coalmine/core";
+import { binomialCdf, bootStagePass, eventPassPower } from "@coalmine/evidence";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Conductor } from "./conductor.ts";
 import { readRecord } from "./entry.ts";
-import { bootLimit, stageMargins } from "./gate-specs.ts";
+import { bootLimit, expectedEvents, gateSpecs, stageMargins, weighedCriteria } from "./gate-specs.ts";
 import { planJudge } from "./gates.ts";
 import { planFromData } from "./plan-file.ts";
 import type { LogEntry } from "./ports.ts";
@@ -173,6 +174,29 @@ describe("margins", () => {
     expect(margins[1]).toBeLessThan(0.04);
     expect(margins[3]).toBe(margins[2]);
     expect(bootLimit(plan({}))).toBeCloseTo(0.005, 12);
+  });
+
+  test("without one, event gates exclude what a good release shows by the longest soak; a budget or a margin of its own is kept", () => {
+    const fleet = { sizes: [10, 90, 400, 500], controls: [50, 144, 306, 0], slowest: 3_600_000 };
+    const asked = (text: Record<string, unknown>) => {
+      const one = plan(text);
+      return gateSpecs(one, weighedCriteria(one), fleet).find((gate) => gate.kind === "crash") as Extract<ReturnType<typeof gateSpecs>[number], { kind: "crash" | "silence" }>;
+    };
+    const free = asked({});
+    for (const [stage, share] of (free.shares as readonly number[]).slice(0, 3).entries()) {
+      expect(free.margins[stage]).toBeCloseTo(1 + share / 0.02, 9);
+      const devices = fleet.sizes.slice(0, stage + 1).reduce((sum, size) => sum + size, 0);
+      const events = expectedEvents(fleet, stage, { perDay: 0.02, hours: 72, earlier: 24 });
+      const byRatio = eventPassPower(free.margins[stage] as number, events);
+      let most = -1;
+      while (bootStagePass(most + 1, devices, share, 0.025).pass) {
+        most += 1;
+      }
+      expect(Math.max(byRatio, binomialCdf(most, devices, 0.025))).toBeGreaterThanOrEqual(0.949);
+    }
+    const margins = stageMargins(plan({ harmBudget: "2%" }), fleet.sizes);
+    expect(asked({ harmBudget: "2%" }).shares).toEqual(margins);
+    expect(asked({ gates: { "crash-rate": { margin: "100%" } } })).toMatchObject({ margins: [2, 2, 2, 2], shares: stageMargins(plan({}), fleet.sizes) });
   });
 
   test("a holdback is the last stage in two, and must fit", () => {

@@ -135,6 +135,7 @@ function specOf(plan: Plan, gates: readonly Criterion[], members: readonly Assig
     stages,
     gates: gateSpecs(plan, gates, {
       sizes: stages.map((stage) => stage.devices),
+      controls: stages.map((stage) => stage.controls),
       slowest: members.reduce((longest, member) => Math.max(longest, member.interval), 0),
       baseline: start.baseline,
       // A membership names the usual values of a metric for all who report it, or for none.

@@ -40,3 +40,25 @@ test("a canary that cannot represent the fleet is a warning that names the size 
   expect(size).toBeGreaterThan(5);
   expect(plannedOver(sites, size).representativeness.verdict).not.toBe("no");
 });
+
+test("controls are shared out so that no stage finds them taken: by the root of its size, five for each canary, all from the last stage", () => {
+  const site = (sizes: readonly number[], stages: readonly unknown[]) => {
+    const count = sizes.reduce((sum, size) => sum + size, 0);
+    const conductor = new Conductor(planJudge);
+    for (let i = 0; i < count; i += 1) {
+      const speaker = new Speaker(`d${i}`);
+      conductor.report(speaker.id, "virtual", speaker.hello(), start);
+    }
+    conductor.change(aRelease("1.1.0"), start);
+    const { members } = planRollout(conductor, { release: "1.1.0", plan: planFromData({ stages, gates: "default" }), seed: 1, authority: operator }, start);
+    const last = stages.length - 1;
+    expect(members.filter((member) => member.control !== null && member.stage !== last)).toEqual([]);
+    return stages.map((_, stage) => members.filter((member) => member.control === stage).length);
+  };
+  // 500 are left for 10, 90 and 400 canaries: 5 for each of the ten, the rest as 9.5 to 20.
+  expect(site([1_000], [10, "10%", "50%", "100%"])).toEqual([50, 144, 306, 0]);
+  // Half of the last stage at most: the second stage is to be compared, too.
+  expect(site([200], [30, "50%", "100%"])).toEqual([50, 50, 0]);
+  // Ten for a canary are enough.
+  expect(site([600], [5, "100%"])).toEqual([50, 0]);
+});

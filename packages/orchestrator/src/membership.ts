@@ -298,12 +298,36 @@ function smallestCanary(fleet: Readonly<Record<string, number>>): number | undef
   return undefined;
 }
 
+/** Each canary has five controls where possible (evidence.md 3.2), short of half of all; more than ten hardly say more. */
+const controlsPerCanary = { min: 5, max: 10 };
+
 /**
- * Controls for each device of a stage, where the population has them (evidence.md 3.2: at least five where possible). The
- * canary gets more, up to half of what is left: it is small, and what each event says grows with the controls at risk.
+ * Controls of each stage but the last, taken from the last, which is updated last: as many for each stage as the square root of
+ * its own size asks for. What a comparison says grows with the harmonic mean of its arms, so a small canary needs few to say all it
+ * can, and a large stage must not find them taken.
  */
-const controlsPerDevice = 5;
-const controlsPerCanary = 10;
+function controlsWanted(counts: readonly number[]): number[] {
+  const wanted = counts.map(() => 0);
+  const last = counts.at(-1) ?? 0;
+  const size = (stage: number): number => counts[stage] as number;
+  let left = last;
+  let open = [...counts.keys()].slice(0, -1);
+  const fair = (stage: number): number => Math.floor((left * Math.sqrt(size(stage))) / open.reduce((sum, other) => sum + Math.sqrt(size(other)), 0));
+  const settle = (stage: number, controls: number): void => {
+    wanted[stage] = controls;
+    left -= controls;
+    open = open.filter((other) => other !== stage);
+  };
+  const least = Math.min(controlsPerCanary.min * (counts[0] ?? 0), Math.floor(last / 2));
+  if (open.length > 1 && fair(0) < least) {
+    settle(0, least);
+  }
+  // What a stage has too much of goes to the others, the smallest first.
+  for (const stage of [...open].sort((a, b) => size(a) - size(b) || a - b)) {
+    settle(stage, Math.min(fair(stage), controlsPerCanary.max * size(stage)));
+  }
+  return wanted;
+}
 
 /**
  * Matched controls: for each stage but the last, devices of later stages drawn by the same strata as the stage itself.
@@ -312,14 +336,9 @@ const controlsPerCanary = 10;
 function drawControls(order: readonly string[], counts: readonly number[], stratum: ReadonlyMap<string, string>): Map<string, number> {
   const controls = new Map<string, number>();
   let begin = 0;
-  for (const [stage, count] of counts.slice(0, -1).entries()) {
-    const end = begin + count;
-    const each = stage > 0 ? controlsPerDevice : Math.max(controlsPerDevice, Math.min(controlsPerCanary, Math.floor((order.length - end) / (2 * count))));
-    const wanted = new Map<string, number>();
-    for (const id of order.slice(begin, end)) {
-      const key = stratum.get(id) as string;
-      wanted.set(key, (wanted.get(key) ?? 0) + each);
-    }
+  for (const [stage, total] of controlsWanted(counts).slice(0, -1).entries()) {
+    const end = begin + (counts[stage] as number);
+    const wanted = apportion(countBy(order.slice(begin, end).map((id) => stratum.get(id) as string)), total);
     for (const id of order.slice(end).reverse()) {
       const key = stratum.get(id) as string;
       const left = wanted.get(key) ?? 0;
@@ -331,6 +350,16 @@ function drawControls(order: readonly string[], counts: readonly number[], strat
     begin = end;
   }
   return controls;
+}
+
+/** `total` divided over strata in proportion to their sizes, by largest remainder; equal ones in the order of their keys. */
+function apportion(sizes: Readonly<Record<string, number>>, total: number): Map<string, number> {
+  const all = Object.values(sizes).reduce((sum, size) => sum + size, 0);
+  const shares = Object.entries(sizes)
+    .map(([key, size]) => ({ key, whole: Math.floor((total * size) / all), rest: (total * size) % all }))
+    .sort((a, b) => b.rest - a.rest || (a.key < b.key ? -1 : 1));
+  const left = total - shares.reduce((sum, share) => sum + share.whole, 0);
+  return new Map(shares.map(({ key, whole }, index) => [key, whole + (index < left ? 1 : 0)]));
 }
 
 function countBy(keys: readonly string[]): Record<string, number> {

@@ -22,7 +22,7 @@ test("a plan says what its canary detects, how long a good release takes, and wh
   expect(power.stages[0]).toMatchObject({ stage: "canary", devices: 100, controls: 500 });
   expect(power.stages[0]?.harmedAtWorst).toBe(Math.ceil((power.stages[0]?.margin ?? 0) * 900));
   expect(power.hoursToComplete).toBeGreaterThan(4 * 24);
-  expect(describePower(power).at(-1)).toMatch(/^a good release reaches everybody after about \d+ h$/);
+  expect(describePower(power).at(-1)).toMatch(/^a good release reaches everybody after about \d+ h; about \d+ of 10 do so without a hold$/);
 });
 
 test("larger canaries and longer soaks see smaller regressions", () => {
@@ -38,6 +38,14 @@ test("a harm budget that the stages cannot prove is a warning with the number th
   expect(power.warnings).toContain(
     'stage "canary": 10 devices cannot exclude a failure rate of 5.26 %, 56 without one failure would: expect a hold; enlarge the stage, shrink the next one, or allow a larger harmBudget',
   );
+});
+
+test("a margin that good releases rarely show by the longest soak is a warning with how many do; controls count", () => {
+  const tight = (controls: number) =>
+    planPower(plan({ gates: { "crash-rate": { margin: "100%" } } }), { slowest: Hours(1), stages: [{ name: "canary", size: 200, controls }, { name: "all", size: 1_800, controls: 0 }] }).warnings.filter((line) => line.includes("crash-rate"));
+  expect(tight(1_000)).toEqual([expect.stringMatching(/^stage "canary": about [3-7] of 10 good releases show by the longest soak of (72h|3d) that crash-rate is no more than 2 times that of the controls: expect a hold; raise soak\.max, enlarge/)]);
+  expect(tight(2)).toEqual([expect.stringMatching(/^stage "canary": (about [12] of 10 good releases show|hardly a good release shows) by/)]);
+  expect(planPower(plan(), sizes([100, 900, 4_000, 5_000])).warnings.filter((line) => line.includes("good release"))).toEqual([]);
 });
 
 test("R21: a soak shorter than the duty cycles of the slowest devices is extended, and says so", () => {

@@ -2,8 +2,8 @@
 // What a plan can and cannot see, said before it starts (R24, evidence.md 3.7): what its canary detects, how long a good
 // release takes, what the harm budget implies, and what its author should think again about.
 import { type Baseline, formatDuration, type Millis, type Plan } from "@coalmine/core";
-import { bootStagePass, devicesToPass, type GateSpec, marginAt, passNeeds, type PowerLine, powerStatement, shareAt } from "@coalmine/evidence";
-import { alphaPass, gateSpecs, stageMargins, weighedCriteria } from "./gate-specs.ts";
+import { binomialCdf, bootStagePass, devicesToPass, type EventGateSpec, eventPassPower, type GateSpec, MARGIN_CAP, marginAt, type PowerLine, powerStatement, shareAt } from "@coalmine/evidence";
+import { alphaPass, eventFraction, expectedEvents, gateSpecs, plausible, soakOf, stageMargins, weighedCriteria } from "./gate-specs.ts";
 import { baselineOf } from "./history.ts";
 import type { DeviceRecord } from "./inventory.ts";
 import type { Membership } from "./membership.ts";
@@ -35,6 +35,8 @@ export interface StageForecast {
   readonly harmedAtWorst: number;
   /** Hours until a good release passes, as a rule; null when it cannot. */
   readonly hours: number | null;
+  /** Share of good releases that pass by the longest soak, as far as events decide; the others wait for a person. */
+  readonly passes: number;
 }
 
 export interface PlanPower {
@@ -43,6 +45,8 @@ export interface PlanPower {
   readonly stages: readonly StageForecast[];
   /** Hours of a whole good rollout, as a rule; null when some stage cannot pass. */
   readonly hoursToComplete: number | null;
+  /** Share of good releases that reach everybody without a person's help, by the same reckoning. */
+  readonly completes: number;
   readonly warnings: readonly string[];
 }
 
@@ -102,33 +106,30 @@ function spreadOf(values: readonly number[]): number {
 /** The power statement of a plan for arms of these sizes. Pure: printed by `rollout plan` and `rehearse`. */
 export function planPower(plan: Plan, sizes: PlanSizes, rates: FleetRates = assumedRates): PlanPower {
   const counts = sizes.stages.map((stage) => stage.size);
-  const gates = gateSpecs(plan, weighedCriteria(plan), { sizes: counts, slowest: sizes.slowest, baseline: rates.baseline });
-  const soakMin = Math.max(plan.soak.min, plan.soak.dutyCycles * sizes.slowest);
-  const soakMax = Math.max(plan.soak.max, soakMin * 2);
+  const gates = gateSpecs(plan, weighedCriteria(plan), { sizes: counts, controls: sizes.stages.map((stage) => stage.controls), slowest: sizes.slowest, baseline: rates.baseline });
+  const soak = soakOf(plan, sizes.slowest);
   const margins = stageMargins(plan, counts);
   const warnings: string[] = [];
   const stages = sizes.stages.map((stage, index): StageForecast => {
     const devices = counts.slice(0, index + 1).reduce((sum, size) => sum + size, 0);
-    const margin = margins[index] as number;
     const next = counts[index + 1] ?? 0;
-    const hours = index === counts.length - 1 ? soakMin / hourMs : hoursToPass(gates, { devices, stage: index, soakMin, rates, name: stage.name, warnings });
-    if (hours !== null && hours > soakMax / hourMs) {
-      warnings.push(
-        `stage "${stage.name}": a good release needs about ${Math.ceil(hours)} h to show that it is one, and the longest soak is ${formatDuration(soakMax as Millis)}: ` +
-          `expect a hold; raise soak.max, enlarge the stage, or allow a larger harmBudget`,
-      );
-    }
-    const ramp = stage.size / Math.max(1e-9, plan.offers.perMinute * 60);
-    return { stage: stage.name, devices, controls: stage.controls, margin, harmedAtWorst: Math.ceil(margin * next), hours: hours === null ? null : hours + ramp };
+    const last = index === counts.length - 1;
+    const ask: StageAsk = { plan, sizes, devices, stage: index, soak, rates, name: stage.name, warnings };
+    const { hours, chance } = last ? { hours: soak.min / hourMs, chance: 1 } : passing(gates, ask);
+    const margin = last ? (margins[index] as number) : Math.max(margins[index] as number, ...gates.map((gate) => harmOf(gate, index, rates)));
+    // Who learns of an offer at its next report begins then.
+    const begin = stage.size / Math.max(1e-9, plan.offers.perMinute * 60) + sizes.slowest / hourMs;
+    return { stage: stage.name, devices, controls: stage.controls, margin, harmedAtWorst: Math.ceil(margin * next), hours: hours === null ? null : hours + begin, passes: chance };
   });
-  warnings.push(...soakWarnings(plan, sizes, soakMin as Millis), ...sizeWarnings(plan, sizes));
+  warnings.push(...soakWarnings(plan, sizes, soak.min), ...sizeWarnings(plan, sizes));
   if (rates.baseline === undefined && gates.some((gate) => gate.kind === "crash" || gate.kind === "silence")) {
     warnings.push("the fleet has less than 100 device-days of history: its crash and silence rates are assumed, not measured");
   }
   return {
-    lines: canaryPower(plan, gates, sizes, soakMin, rates),
+    lines: canaryPower(plan, gates, sizes, soak.min, rates),
     stages,
     hoursToComplete: stages.every((stage) => stage.hours !== null) ? stages.reduce((sum, stage) => sum + (stage.hours ?? 0), 0) : null,
+    completes: stages.reduce((product, stage) => product * stage.passes, 1),
     warnings,
   };
 }
@@ -169,26 +170,43 @@ function canaryPower(plan: Plan, gates: readonly GateSpec[], sizes: PlanSizes, s
 }
 
 interface StageAsk {
+  readonly plan: Plan;
+  readonly sizes: PlanSizes;
+  /** Devices on the release by the end of the stage. */
   readonly devices: number;
   readonly stage: number;
-  readonly soakMin: number;
+  readonly soak: { readonly min: Millis; readonly max: Millis };
   readonly rates: FleetRates;
   readonly name: string;
   readonly warnings: string[];
 }
 
-/** Hours of soak until every gate of a good release has passed; null when one never will. */
-function hoursToPass(gates: readonly GateSpec[], ask: StageAsk): number | null {
-  let hours: number | null = ask.soakMin / hourMs;
+/** The largest share of the next stage's devices that a release which passes this gate may harm. */
+function harmOf(gate: GateSpec, stage: number, rates: FleetRates): number {
+  if (gate.dryRun === true || (gate.kind !== "crash" && gate.kind !== "silence")) {
+    return 0;
+  }
+  return Math.min(MARGIN_CAP, Math.max((marginAt(gate, stage) - 1) * eventFraction(gate.kind, rates), shareAt(gate, stage) ?? 0));
+}
+
+/** Good releases of which more than this share must pass a stage by its longest soak, or the plan is warned of. */
+const passChanceMin = 0.8;
+
+/** Hours of soak until every gate of a good release has passed, for every second one (null when one never will), and the share that passes. */
+function passing(gates: readonly GateSpec[], ask: StageAsk): { readonly hours: number | null; readonly chance: number } {
+  const { plan, stage, soak, warnings } = ask;
+  let hours: number | null = soak.min / hourMs;
+  let least = 1;
   for (const gate of gates) {
     if (gate.dryRun === true || gate.kind === "metric" || gate.kind === "bound") {
       continue;
     }
-    const margin = marginAt(gate, ask.stage);
     if (gate.kind === "boot" || gate.kind === "share") {
-      const failures = Math.round(ask.devices * Math.min(gate.limit, ask.rates.updateFailures));
-      if (!bootStagePass(failures, ask.devices, margin, alphaPass).pass) {
-        ask.warnings.push(
+      const margin = marginAt(gate, stage);
+      const failing = Math.min(gate.limit, ask.rates.updateFailures);
+      least = Math.min(least, chanceOfShare({ share: margin, alpha: alphaPass }, ask.devices, failing));
+      if (!bootStagePass(Math.round(ask.devices * failing), ask.devices, margin, alphaPass).pass) {
+        warnings.push(
           `stage "${ask.name}": ${ask.devices} devices cannot exclude a ${gate.kind === "boot" ? "failure rate" : gate.name} of ${percent(margin)}, ${devicesToPass(margin, alphaPass)} without one failure would: ` +
             "expect a hold; enlarge the stage, shrink the next one, or allow a larger harmBudget",
         );
@@ -196,15 +214,54 @@ function hoursToPass(gates: readonly GateSpec[], ask: StageAsk): number | null {
       }
       continue;
     }
-    const rate = gate.kind === "crash" ? ask.rates.crashes : ask.rates.silences;
-    const byRatio = passNeeds({ margin: 0.5, ratioMargin: margin, devices: ask.devices, perDeviceDay: rate, alphaPass }).hours;
-    const window = (gate.window ?? dayMs) / hourMs;
-    const share = shareAt(gate, ask.stage);
-    const spoilt = Math.round(ask.devices * (1 - Math.exp((-rate * window) / 24)));
-    const byShare = share !== undefined && bootStagePass(spoilt, ask.devices, share, alphaPass / 2).pass ? window + (gate.settle ?? 0) / hourMs : Number.POSITIVE_INFINITY;
-    hours = hours === null ? null : Math.max(hours, Math.min(byRatio, byShare));
+    const forecasts = plausible(gate.kind === "crash" ? ask.rates.crashes : ask.rates.silences, ask.rates.baseline).map((perDay) => eventForecast(gate, ask, perDay));
+    const chance = Math.min(...forecasts.map((forecast) => forecast.chance));
+    const median = Math.max(...forecasts.map((forecast) => forecast.median));
+    if (chance < passChanceMin) {
+      warnings.push(
+        `stage "${ask.name}": ${chance < 0.05 ? "hardly a good release shows" : `about ${Math.max(1, Math.round(10 * chance))} of 10 good releases show`} by the longest soak of ${formatDuration(soak.max)} that ` +
+          `${gate.name} is no more than ${ratio(marginAt(gate, stage))} that of the controls: expect a hold; raise soak.max, enlarge the stage, ` +
+          `allow a larger ${plan.harmBudget > 0 ? "harmBudget" : "margin"}, or keep more devices back as controls`,
+      );
+    }
+    least = Math.min(least, chance);
+    hours = hours === null ? null : Math.max(hours, median);
   }
-  return hours;
+  return { hours, chance: hours === null ? 0 : least };
+}
+
+/** How an event gate fares with a release that changes nothing: the chance that it passes by the longest soak, and hours until half of them have. */
+function eventForecast(gate: EventGateSpec, ask: StageAsk, perDay: number): { readonly chance: number; readonly median: number } {
+  const { sizes, devices, stage, soak, rates } = ask;
+  const arms = { sizes: sizes.stages.map((one) => one.size), controls: sizes.stages.map((one) => one.controls) };
+  const byRatio = (hours: number): number => eventPassPower(marginAt(gate, stage), expectedEvents(arms, stage, { perDay, hours, earlier: soak.min / hourMs }), alphaPass);
+  const window = ((gate.window ?? dayMs) + (gate.settle ?? 0)) / hourMs;
+  const share = shareAt(gate, stage);
+  const events = 1 - Math.exp((-perDay * (gate.window ?? dayMs)) / dayMs);
+  const byShare = share === undefined ? 0 : chanceOfShare({ share, alpha: alphaPass / 2 }, devices, 1 - (1 - events) * (1 - rates.updateFailures));
+  const long = soak.max / hourMs;
+  let median = long;
+  if (byShare >= 0.5) {
+    median = Math.min(median, window);
+  }
+  if (byRatio(median) >= 0.5) {
+    let [low, high] = [0, median];
+    for (let turn = 0; turn < 20; turn += 1) {
+      const middle = (low + high) / 2;
+      [low, high] = byRatio(middle) >= 0.5 ? [low, middle] : [middle, high];
+    }
+    median = high;
+  }
+  return { chance: devices === 0 ? 0 : Math.max(byRatio(long), window <= long ? byShare : 0), median };
+}
+
+/** Chance that of `devices`, each in doubt with probability `doubt`, so few are that less than `share` is shown. */
+function chanceOfShare({ share, alpha }: { readonly share: number; readonly alpha: number }, devices: number, doubt: number): number {
+  let most = -1;
+  while (most < devices && bootStagePass(most + 1, devices, share, alpha).pass) {
+    most += 1;
+  }
+  return most < 0 ? 0 : binomialCdf(most, devices, doubt);
 }
 
 function soakWarnings(plan: Plan, sizes: PlanSizes, soakMin: Millis): string[] {
@@ -237,6 +294,7 @@ function sizeWarnings(plan: Plan, sizes: PlanSizes): string[] {
   return warnings;
 }
 
+const ratio = (margin: number): string => `${Number(margin.toPrecision(2))} times`;
 const percent = (share: number): string => `${Number((100 * share).toPrecision(3))} %`;
 
 /** The statement in sentences. */
@@ -247,7 +305,7 @@ export function describePower(power: PlanPower): string[] {
     lines.push(`stage "${stage.stage}": ${stage.devices} devices, ${stage.controls} controls; ${stage.hours === null ? "cannot pass" : `a good release takes about ${Math.ceil(stage.hours)} h`}${harm}`);
   }
   if (power.hoursToComplete !== null) {
-    lines.push(`a good release reaches everybody after about ${Math.ceil(power.hoursToComplete)} h`);
+    lines.push(`a good release reaches everybody after about ${Math.ceil(power.hoursToComplete)} h; about ${Math.round(10 * power.completes)} of 10 do so without a hold`);
   }
   return lines;
 }

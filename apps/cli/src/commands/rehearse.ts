@@ -113,6 +113,7 @@ function describe(result: RehearsalResult): string {
       [{ title: "good release" }, { title: "halted", align: "right" }, { title: "held", align: "right" }, { title: "completed", align: "right" }, { title: "false halts" }, { title: "95 % bound", align: "right" }, { title: "median time", align: "right" }],
       [[`${good.runs} runs`, good.halted, good.held, good.completed, `${percent(good.falseHaltRate)}${good.halted === 0 ? "" : ` (${tally(good.haltedBy)})`}`, percent(good.falseHaltUpper95), hours(good.medianHoursToComplete)]],
     ),
+    ...(good.held === 0 ? [] : [`held for a person to decide, by what had not passed: ${tally(good.heldBy)}`]),
   ];
   if (result.defects.length > 0) {
     lines.push(
