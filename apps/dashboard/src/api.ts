@@ -21,13 +21,19 @@ export interface Answer<T> {
 
 let csrf: string | null = null;
 let needToken: () => void = () => undefined;
+let noAnswer: () => void = () => undefined;
 
 /** Called when a request was refused for want of a token. */
 export function onTokenNeeded(listener: () => void): void {
   needToken = listener;
 }
 
-async function request<T>(method: string, url: string, options: { readonly body?: unknown; readonly headers?: Record<string, string> } = {}): Promise<Answer<T>> {
+/** Called when nothing answered a request. */
+export function onNoAnswer(listener: () => void): void {
+  noAnswer = listener;
+}
+
+async function request<T>(method: string, url: string, options: { readonly body?: unknown; readonly headers?: Record<string, string>; readonly patience?: number } = {}): Promise<Answer<T>> {
   const headers: Record<string, string> = { accept: "application/json", ...options.headers };
   if (csrf !== null && method !== "GET") {
     headers["x-csrf-token"] = csrf;
@@ -37,13 +43,18 @@ async function request<T>(method: string, url: string, options: { readonly body?
     headers["content-type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
+  if (options.patience !== undefined) {
+    init.signal = AbortSignal.timeout(options.patience);
+  }
   let response: Response;
+  let text: string;
   try {
     response = await fetch(url, init);
+    text = await response.text();
   } catch {
+    noAnswer();
     throw new Problem(0, "page/no-answer", "the orchestrator does not answer: is it running, and is this machine connected?");
   }
-  const text = await response.text();
   if (!response.ok) {
     if (response.status === 401 && url !== "/session") {
       needToken();
@@ -62,8 +73,9 @@ function problemOf(status: number, text: string): Problem {
   }
 }
 
-export function get<T>(url: string): Promise<Answer<T>> {
-  return request<T>("GET", url);
+/** `patience`: milliseconds after which no answer counts as none. */
+export function get<T>(url: string, options: { readonly patience?: number } = {}): Promise<Answer<T>> {
+  return request<T>("GET", url, options);
 }
 
 export function post<T>(url: string, body: unknown, options: { readonly ifMatch?: string | null } = {}): Promise<Answer<T>> {
@@ -71,9 +83,12 @@ export function post<T>(url: string, body: unknown, options: { readonly ifMatch?
 }
 
 /** Whether this browser may ask. Remembers what its orders must carry. */
-export async function session(): Promise<SessionView> {
-  const { data } = await get<SessionView>("/session");
+export async function session(options: { readonly patience?: number } = {}): Promise<SessionView> {
+  const { data } = await get<SessionView>("/session", options);
   csrf = data.csrf;
+  if (!data.open) {
+    needToken();
+  }
   return data;
 }
 

@@ -4,7 +4,8 @@ import type { FleetView, RolloutSummaryView } from "@coalmine/api";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { onTokenNeeded, Problem, session, signOut } from "./api.ts";
-import { feed, type Live, useConnection, useLive } from "./live.ts";
+import { feed } from "./feed.ts";
+import { type Live, useConnection, useLive } from "./live.ts";
 import { AuditPage } from "./pages/audit.tsx";
 import { CrashPage } from "./pages/crash.tsx";
 import { CrashesPage } from "./pages/crashes.tsx";
@@ -93,6 +94,7 @@ function Shell({ leave }: { readonly leave?: () => void }): JSX.Element {
         </nav>
         <Pulse now={fleet.data?.now} {...(leave === undefined ? {} : { leave })} />
       </header>
+      <Away />
       <Alarm rollouts={fleet.data?.rollouts ?? []} now={fleet.data?.now} at={first === "rollouts" ? place.parts[1] : undefined} />
       <main ref={main} id="main" tabIndex={-1}>
         <Page place={place} fleet={fleet} />
@@ -132,7 +134,7 @@ function Page({ place, fleet }: { readonly place: Place; readonly fleet: Live<Fl
 /** Whether what is shown is up to date, and the orchestrator's clock. */
 function Pulse({ now, leave }: { readonly now: string | undefined; readonly leave?: () => void }): JSX.Element {
   const connection = useConnection();
-  const words = { live: "live", connecting: "connecting", lost: "not live: the orchestrator does not answer" }[connection];
+  const words = { live: "live", connecting: "connecting", lost: "not live" }[connection];
   return (
     <div class="pulse">
       <span class={`connection ${connection}`} role="status">
@@ -145,6 +147,24 @@ function Pulse({ now, leave }: { readonly now: string | undefined; readonly leav
           Sign out
         </button>
       )}
+    </div>
+  );
+}
+
+/** While nothing answers: since when, and that what is shown is old. */
+function Away(): JSX.Element | null {
+  if (useConnection() !== "lost") {
+    return null;
+  }
+  return (
+    <div class="alarm away" role="alert">
+      <Icon name="warn" />
+      <span>
+        <strong>The orchestrator has not answered since {exactMoment(feed.since)}.</strong> What is shown is from before; orders cannot be given. It is tried again by itself. Devices go on without it.
+      </span>
+      <button type="button" class="quiet go" onClick={() => feed.tryNow()}>
+        Try now
+      </button>
     </div>
   );
 }

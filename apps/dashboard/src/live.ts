@@ -2,85 +2,16 @@
 // What the page shows follows the orchestrator: its events say that something changed, and what is on screen is asked again.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { get, Problem } from "./api.ts";
-
-export type Connection = "connecting" | "live" | "lost";
-
-type Listener = () => void;
-
-/** At most so often is anything asked again because of events. */
-const pauseMs = 1_000;
-
-class Feed {
-  #source: EventSource | undefined;
-  #connection: Connection = "connecting";
-  #waiting = false;
-  readonly #onChange = new Set<Listener>();
-  readonly #onConnection = new Set<Listener>();
-
-  get connection(): Connection {
-    return this.#connection;
-  }
-
-  start(): void {
-    if (this.#source !== undefined && this.#source.readyState !== EventSource.CLOSED) {
-      return;
-    }
-    const source = new EventSource("/events?brief=true");
-    this.#source = source;
-    source.addEventListener("open", () => {
-      this.#become("live");
-      this.#tell();
-    });
-    source.addEventListener("error", () => {
-      this.#become("lost");
-      // A stream that was refused does not come back by itself.
-      if (source.readyState === EventSource.CLOSED) {
-        setTimeout(() => this.start(), 5_000);
-      }
-    });
-    for (const name of ["audit", "changed"]) {
-      source.addEventListener(name, () => this.#tell());
-    }
-  }
-
-  listen(listener: Listener): () => void {
-    this.#onChange.add(listener);
-    return () => this.#onChange.delete(listener);
-  }
-
-  listenConnection(listener: Listener): () => void {
-    this.#onConnection.add(listener);
-    return () => this.#onConnection.delete(listener);
-  }
-
-  #become(connection: Connection): void {
-    if (this.#connection !== connection) {
-      this.#connection = connection;
-      this.#onConnection.forEach((listener) => listener());
-    }
-  }
-
-  #tell(): void {
-    if (this.#waiting) {
-      return;
-    }
-    this.#waiting = true;
-    setTimeout(() => {
-      this.#waiting = false;
-      if (!document.hidden) {
-        this.#onChange.forEach((listener) => listener());
-      }
-    }, pauseMs);
-  }
-}
-
-export const feed = new Feed();
+import { type Connection, feed, pauseMs } from "./feed.ts";
 
 export function useConnection(): Connection {
   const [connection, setConnection] = useState(feed.connection);
   useEffect(() => feed.listenConnection(() => setConnection(feed.connection)), []);
   return connection;
 }
+
+/** No answer for so long, and for longer than it takes until it is asked again anyway, is none. */
+const patienceMs = 30_000;
 
 export interface Live<T> {
   readonly data: T | undefined;
@@ -92,8 +23,8 @@ export interface Live<T> {
 
 /**
  * What the API says at `url`, asked again when something changed, but not before `pace` milliseconds, and every `every`
- * milliseconds in any case. One request at a time; none while nobody sees the page. What was there stays while a request
- * is under way or fails.
+ * milliseconds in any case. One request at a time; none while nobody sees the page, and none while nothing answers. What was
+ * there stays while a request is under way or fails.
  */
 export function useLive<T>(url: string | null, every = 10_000, pace = 0): Live<T> {
   const [state, setState] = useState<{ readonly url: string | null; readonly data: T | undefined; readonly etag: string | null; readonly problem: Problem | undefined }>({ url, data: undefined, etag: null, problem: undefined });
@@ -108,6 +39,9 @@ export function useLive<T>(url: string | null, every = 10_000, pace = 0): Live<T
     let last = 0;
     let later: number | undefined;
     const ask = async (): Promise<void> => {
+      if (feed.connection === "lost") {
+        return; // told when it is back
+      }
       if (busy) {
         asked = true;
         return;
@@ -115,12 +49,13 @@ export function useLive<T>(url: string | null, every = 10_000, pace = 0): Live<T
       busy = true;
       last = performance.now();
       try {
-        const { data, etag } = await get<T>(url);
+        const { data, etag } = await get<T>(url, { patience: Math.max(patienceMs, every) });
         if (!over) {
           setState({ url, data, etag, problem: undefined });
         }
       } catch (error) {
-        if (!over) {
+        // That nothing answers is said once, on top of the page.
+        if (!over && !(error instanceof Problem && error.status === 0)) {
           const problem = error instanceof Problem ? error : new Problem(0, "page/bug", String(error));
           setState((before) => ({ url, data: before.url === url ? before.data : undefined, etag: before.etag, problem }));
         }

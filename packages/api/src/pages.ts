@@ -42,7 +42,7 @@ export function pageRoutes(app: FastifyInstance, pages: Pages): void {
     if (file === undefined) {
       return reply.callNotFound();
     }
-    reply.headers({ etag: file.etag, vary: "accept-encoding", "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache" });
+    reply.headers({ etag: file.etag, vary: "accept-encoding", "cache-control": keptFor(path) });
     if (request.headers["if-none-match"] === file.etag) {
       return reply.code(304).send();
     }
@@ -55,6 +55,10 @@ export function pageRoutes(app: FastifyInstance, pages: Pages): void {
   for (const url of ["/", "/favicon.svg", "/assets/*"]) {
     app.get(url, { schema: { hide: true } }, send);
   }
+}
+
+function keptFor(path: string): string {
+  return path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : path === "/" ? "no-cache" : "public, max-age=86400";
 }
 
 function prepare({ bytes, type }: PageFile): Ready {

@@ -310,6 +310,44 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
     }
   });
 
+  test("while the orchestrator is away one line says so, all requests but one stop, and everything is there again when it is back", async () => {
+    const own = await DashboardSite.start();
+    try {
+      await own.hello("d0");
+      const page = await tab("", { url: own.url, expected: /ERR_/ });
+      await page.getByRole("link", { name: "d0" }).waitFor();
+      await page.getByText("live", { exact: true }).waitFor();
+      await own.leave();
+      const banner = page.getByRole("alert").filter({ hasText: "has not answered since" });
+      await banner.waitFor();
+      // From here on there is one question.
+      const asked: string[] = [];
+      page.on("request", (request) => {
+        const { pathname } = new URL(request.url());
+        if (pathname !== "/favicon.svg") {
+          asked.push(pathname); // the icon is the browser's own affair
+        }
+      });
+      expect(await page.getByRole("link", { name: "d0" }).count()).toBe(1);
+      await page.getByRole("link", { name: "Releases", exact: true }).click();
+      await page.getByText("Asking the orchestrator").waitFor();
+      await page.getByRole("link", { name: "Fleet", exact: true }).click();
+      await expect.poll(() => asked.length, patience).toBeGreaterThan(1);
+      expect(new Set(asked)).toEqual(new Set(["/session"]));
+      expect(await page.getByRole("alert").count()).toBe(1);
+
+      await own.hello("d1");
+      await own.comeBack();
+      await banner.getByRole("button", { name: "Try now" }).click();
+      await page.getByRole("link", { name: "d1" }).waitFor();
+      await banner.waitFor({ state: "detached" });
+      await page.getByText("live", { exact: true }).waitFor();
+    } finally {
+      await closeTabs();
+      await own.close();
+    }
+  });
+
   test("the demo runs live on the page whose address it prints", async () => {
     const demo = spawn(process.execPath, [fileURLToPath(new URL("../../bin/coalmine.js", import.meta.url)), "demo", "--devices", "50"], { stdio: ["ignore", "ignore", "pipe"] });
     try {

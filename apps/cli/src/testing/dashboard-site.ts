@@ -17,18 +17,24 @@ const keys = generateKeyPairSync("ed25519");
 const variant = { board: "nrf52840dk", revision: "A", partitionMap: "pm1" };
 const authority = { by: "ada", reason: "test" };
 
+type Opener = (port: number) => Promise<{ readonly url: string; readonly close: () => Promise<void> }>;
+
 export class DashboardSite {
   readonly clock: Clock & { time: number };
   readonly host: Host;
   readonly url: string;
-  readonly #close: () => Promise<void>;
+  readonly #open: Opener;
+  readonly #end: () => Promise<void>;
+  #closeApi: () => Promise<void>;
   readonly #sequences = new Map<string, number>();
 
-  private constructor(parts: { clock: DashboardSite["clock"]; host: Host; url: string; close: () => Promise<void> }) {
+  private constructor(parts: { clock: DashboardSite["clock"]; host: Host; url: string; closeApi: () => Promise<void>; open: Opener; end: () => Promise<void> }) {
     this.clock = parts.clock;
     this.host = parts.host;
     this.url = parts.url;
-    this.#close = parts.close;
+    this.#closeApi = parts.closeApi;
+    this.#open = parts.open;
+    this.#end = parts.end;
   }
 
   static async start(options: { readonly token?: string } = {}): Promise<DashboardSite> {
@@ -50,13 +56,12 @@ export class DashboardSite {
     };
     const host = Host.open({ log, artifacts, archive, clock, judge: planJudge, keys: [loadPublicKey(keys.publicKey)], watch });
     host.attach({ door: "virtual", send: async () => undefined, clear: async () => undefined, close: async () => undefined });
-    const api = buildApi(host, { log, artifacts, archive, clock, feed, crashes: crashes.catalogue, hosts: loopbackHosts, token: options.token, pages: dashboardPages(() => undefined) });
-    const url = await api.listen({ host: "127.0.0.1", port: 0 });
-    const close = async (): Promise<void> => {
-      await api.close();
-      await rm(folder, { recursive: true, force: true });
+    const open: Opener = async (port) => {
+      const api = buildApi(host, { log, artifacts, archive, clock, feed, crashes: crashes.catalogue, hosts: loopbackHosts, token: options.token, pages: dashboardPages(() => undefined) });
+      return { url: await api.listen({ host: "127.0.0.1", port }), close: () => api.close() };
     };
-    return new DashboardSite({ clock, host, url, close });
+    const { url, close } = await open(0);
+    return new DashboardSite({ clock, host, url, closeApi: close, open, end: () => rm(folder, { recursive: true, force: true }) });
   }
 
   async say(device: string, body: ReportBody, boot = 1): Promise<void> {
@@ -114,8 +119,20 @@ export class DashboardSite {
     await this.say(device, { kind: "result", attempt: { offer: member?.offer ?? 0, target, outcome: "reverted", ran: true, resetCause: "fault" }, reason: words.result }, 3);
   }
 
+  /** Nothing listens on its port any more. */
+  async leave(): Promise<void> {
+    await this.#closeApi();
+  }
+
+  /** It listens on the same port again, and knows of no session. */
+  async comeBack(): Promise<void> {
+    const { close } = await this.#open(Number(new URL(this.url).port));
+    this.#closeApi = close;
+  }
+
   async close(): Promise<void> {
-    await this.#close();
+    await this.#closeApi();
     await this.host.close();
+    await this.#end();
   }
 }
