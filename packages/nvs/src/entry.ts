@@ -27,10 +27,22 @@ const table = Uint8Array.from({ length: 256 }, (_, byte) => {
   return crc & 0xff;
 });
 
-export function encodeEntry({ id, offset, length }: Entry): Uint8Array {
-  const bytes = Uint8Array.of(id & 0xff, id >> 8, offset & 0xff, offset >> 8, length & 0xff, length >> 8, 0xff, 0);
-  bytes[7] = crcOf(bytes, 0);
+export function encodeEntry(entry: Entry): Uint8Array {
+  const bytes = new Uint8Array(entryBytes);
+  putEntry(bytes, 0, entry);
   return bytes;
+}
+
+/** Writes an entry into bytes. */
+export function putEntry(bytes: Uint8Array, at: number, { id, offset, length }: Entry): void {
+  bytes[at] = id & 0xff;
+  bytes[at + 1] = id >> 8;
+  bytes[at + 2] = offset & 0xff;
+  bytes[at + 3] = offset >> 8;
+  bytes[at + 4] = length & 0xff;
+  bytes[at + 5] = length >> 8;
+  bytes[at + 6] = 0xff;
+  bytes[at + 7] = crcOf(bytes, at);
 }
 
 /** The entry at `at`; undefined when its CRC is wrong. */

@@ -6,9 +6,9 @@
 // N3. The copy is marked as finished before the old sector is erased, so a cut leaves either sector whole.
 // N4. There is always room for one entry more than the data: an id can be deleted even when the log is full.
 import { CoalmineError } from "@coalmine/core";
-import { decodeEntry, encodeEntry, type Entry, entryBytes, logId } from "./entry.ts";
+import { decodeEntry, encodeEntry, type Entry, entryBytes, logId, putEntry } from "./entry.ts";
 import { draw, PowerLoss, type PowerSupply } from "./power.ts";
-import { blankSector, byteAt, eraseSector, isBlank, isErased, programSector, readSector, type Sector, sectorOf, wholeSector } from "./sector.ts";
+import { blankSector, eraseSector, extended, indexIn, isBlank, isErased, programSector, readSector, type Sector, sectorOf, sectorWith, wholeSector } from "./sector.ts";
 
 export interface NvsGeometry {
   /** Bytes of a sector: at least 8 write blocks, at most 32 KiB. */
@@ -58,15 +58,15 @@ export function nvsWith(geometry: NvsGeometry, entries: readonly (readonly [id: 
   const bytes = new Uint8Array(low + high + slot).fill(0xff);
   let at = 0;
   let entryAt = low + high - slot;
-  bytes.set(encodeEntry({ id: logId, offset: 0, length: 0 }), entryAt);
+  putEntry(bytes, entryAt, { id: logId, offset: 0, length: 0 });
   for (const [id, data] of entries) {
     entryAt -= slot;
     bytes.set(data, at);
-    bytes.set(encodeEntry({ id, offset: at, length: data.length }), entryAt);
+    putEntry(bytes, entryAt, { id, offset: at, length: data.length });
     at += aligned(geometry, data.length);
   }
   const nvs = blankNvs(geometry);
-  nvs.sectors[0] = { bytes, low, erases: 0 };
+  nvs.sectors[0] = sectorWith(bytes, low);
   return nvs;
 }
 
@@ -135,7 +135,7 @@ export function writeNvs(nvs: Nvs, power: PowerSupply, id: number, data: Uint8Ar
     throw new CoalmineError("nvs/full", `id ${id} with ${data.length} bytes: ids are below ${logId}, and a sector of ${geometry.sectorSize} takes ${geometry.sectorSize - 4 * slot} bytes`);
   }
   const known = latest(nvs, id);
-  if (known === undefined ? data.length === 0 : known.length === data.length && data.every((byte, i) => byte === known[i])) {
+  if (known === undefined ? data.length === 0 : sameBytes(known, data)) {
     return;
   }
   const needed = data.length === 0 ? 0 : aligned(geometry, data.length) + slot;
@@ -154,22 +154,31 @@ export function writeNvs(nvs: Nvs, power: PowerSupply, id: number, data: Uint8Ar
   writeEntry(nvs, power, { id, offset, length: data.length });
 }
 
-/** Data and entry in one go, where they continue what was written: the same bytes, without the copies. False when they do not. */
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < b.length; i++) {
+    if (a[i] !== b[i]) {
+      return false;
+    }
+  }
+  return a.length === b.length;
+}
+
+/** Data and entry in one go, where they continue what was written: the same bytes, without the steps. False when they do not. */
 function append(nvs: Nvs, id: number, data: Uint8Array): boolean {
   const { sectors, geometry, current, dataAt, entryAt } = nvs;
-  const { bytes, low, erases } = sectors[current] as Sector;
+  const before = sectors[current] as Sector;
   const slot = slotOf(geometry);
-  if (dataAt !== low || entryAt + slot !== geometry.sectorSize - (bytes.length - low)) {
+  if (dataAt !== before.low || entryAt + slot !== geometry.sectorSize - before.high) {
     return false;
   }
   const room = aligned(geometry, data.length);
-  const grown = new Uint8Array(bytes.length + room + slot);
-  grown.set(bytes.subarray(0, low));
-  grown.set(data, low);
-  grown.fill(0xff, low + data.length, low + room + slot);
-  grown.set(encodeEntry({ id, offset: dataAt, length: data.length }), low + room);
-  grown.set(bytes.subarray(low), low + room + slot);
-  sectors[current] = { bytes: grown, low: low + room, erases };
+  const { sector, lowAt, highAt } = extended(before, geometry.sectorSize, { low: room, high: slot });
+  const { bytes } = sector.store;
+  bytes.set(data, lowAt);
+  bytes.fill(0xff, lowAt + data.length, lowAt + room);
+  bytes.fill(0xff, highAt + entryBytes, highAt + slot);
+  putEntry(bytes, highAt, { id, offset: dataAt, length: data.length });
+  sectors[current] = sector;
   nvs.dataAt += room;
   nvs.entryAt -= slot;
   return true;
@@ -227,20 +236,28 @@ function following({ geometry: { sectorCount } }: Nvs, sector: number): number {
 function latest(nvs: Nvs, id: number): Uint8Array | undefined {
   const { sectors, geometry: { sectorSize } } = nvs;
   let found: Uint8Array | undefined;
-  visit(nvs, (sector, at) => {
-    const bytes = sectors[sector] as Sector;
-    if (byteAt(bytes, sectorSize, at) === (id & 0xff) && byteAt(bytes, sectorSize, at + 1) === id >> 8) {
-      const entry = entryIn(nvs, sector, at);
-      found = entry === undefined ? undefined : readSector(bytes, sectorSize, entry.offset, entry.length);
+  visit(nvs, (number, at) => {
+    const sector = sectors[number] as Sector;
+    const { bytes } = sector.store;
+    const index = indexIn(sector, sectorSize, at, entryBytes);
+    if (index < 0 || (bytes[index] === (id & 0xff) && bytes[index + 1] === id >> 8)) {
+      const entry = entryIn(nvs, number, at);
+      found = entry?.id === id ? readSector(sector, sectorSize, entry.offset, entry.length) : undefined;
     }
     return found !== undefined;
   });
   return found;
 }
 
+/** The entry with a right CRC at a place, or undefined. */
+function decodedAt(sector: Sector, size: number, at: number): Entry | undefined {
+  const index = indexIn(sector, size, at, entryBytes);
+  return index < 0 ? decodeEntry(readSector(sector, size, at, entryBytes)) : decodeEntry(sector.store.bytes, index);
+}
+
 /** The valid entry at a place, or undefined. */
 function entryIn({ sectors, geometry }: Nvs, sector: number, at: number): Entry | undefined {
-  const entry = decodeEntry(readSector(sectors[sector] as Sector, geometry.sectorSize, at, entryBytes));
+  const entry = decodedAt(sectors[sector] as Sector, geometry.sectorSize, at);
   // A torn entry names data that reaches past itself: 0xff bytes are missing ones.
   return entry === undefined || entry.offset + entry.length > (entry.length === 0 ? geometry.sectorSize - slotOf(geometry) : at) ? undefined : entry;
 }
@@ -272,7 +289,7 @@ function visit(nvs: Nvs, look: (sector: number, at: number) => boolean): void {
 function newestOf(nvs: Nvs, sector: number): number {
   const { sectorSize } = nvs.geometry;
   const slot = slotOf(nvs.geometry);
-  const closing = decodeEntry(readSector(nvs.sectors[sector] as Sector, sectorSize, sectorSize - slot, entryBytes));
+  const closing = decodedAt(nvs.sectors[sector] as Sector, sectorSize, sectorSize - slot);
   if (closing !== undefined && closing.id === logId && closing.length === 0 && closing.offset < sectorSize - slot && (sectorSize - closing.offset) % slot === 0) {
     return closing.offset;
   }

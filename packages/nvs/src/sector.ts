@@ -1,84 +1,111 @@
 // SPDX-License-Identifier: Apache-2.0
 // One flash sector as a value: what was written from its start, and what was written from its end. Between them it is erased, and
-// erased bytes cost nothing. Never changed: every operation makes another one, so that sectors can be shared.
+// erased bytes cost next to nothing. Never changed: every operation makes another one, so that sectors can be shared.
 
 /** What an erased byte reads as. */
 const erased = 0xff;
 
-export interface Sector {
-  /** The written bytes from offset 0, then those that end with the sector. */
+/**
+ * Bytes that several values of one sector share. What a value wrote into them stays: whoever continues the newest value writes
+ * behind its bytes, in the room between both ends, and whoever continues an older one writes into a copy.
+ */
+interface Store {
   readonly bytes: Uint8Array;
-  /** How many of them begin at offset 0. */
+  /** How many bytes from the start, and how many before the end, belong to some value. */
+  low: number;
+  high: number;
+}
+
+export interface Sector {
+  readonly store: Store;
+  /** How many written bytes begin at offset 0: the first of the store. */
   readonly low: number;
+  /** How many written bytes end with the sector: the last of the store. */
+  readonly high: number;
   /** How often the sector was erased: its wear. */
   readonly erases: number;
 }
 
+const emptyStore: Store = { bytes: new Uint8Array(0), low: 0, high: 0 };
+
 /** A sector that was never used. Shared. */
-export const blankSector: Sector = { bytes: new Uint8Array(0), low: 0, erases: 0 };
+export const blankSector: Sector = { store: emptyStore, low: 0, high: 0, erases: 0 };
 
 export function isBlank(sector: Sector): boolean {
-  return sector.bytes.length === 0;
+  return sector.low + sector.high === 0;
 }
 
-/** The byte at an offset of a sector of `size` bytes. */
-export function byteAt(sector: Sector, size: number, offset: number): number {
-  const { bytes, low } = sector;
-  if (offset < low) {
-    return bytes[offset] as number;
-  }
-  const highAt = size - (bytes.length - low);
-  return offset < highAt ? erased : (bytes[low + offset - highAt] as number);
+/** Where the bytes from an offset on lie in the store; -1 when they are not all written at one end. */
+export function indexIn({ store, low, high }: Sector, size: number, offset: number, length: number): number {
+  return offset + length <= low ? offset : offset >= size - high ? offset + store.bytes.length - size : -1;
 }
 
 export function readSector(sector: Sector, size: number, offset: number, length: number): Uint8Array {
-  const { bytes, low } = sector;
-  if (offset + length <= low) {
-    return bytes.subarray(offset, offset + length);
-  }
-  const highAt = size - (bytes.length - low);
-  if (offset >= highAt) {
-    return bytes.subarray(low + offset - highAt, low + offset - highAt + length);
-  }
-  return wholeSector(sector, size).slice(offset, offset + length);
+  const at = indexIn(sector, size, offset, length);
+  return at < 0 ? wholeSector(sector, size).slice(offset, offset + length) : sector.store.bytes.subarray(at, at + length);
 }
 
 /** True when nothing was written between two offsets. */
-export function isErased(sector: Sector, size: number, from: number, to: number): boolean {
-  const { bytes, low } = sector;
-  const highAt = size - (bytes.length - low);
+export function isErased({ store: { bytes }, low, high }: Sector, size: number, from: number, to: number): boolean {
   for (let i = from; i < Math.min(to, low); i++) {
     if (bytes[i] !== erased) {
       return false;
     }
   }
-  for (let i = Math.max(from, highAt); i < to; i++) {
-    if (bytes[low + i - highAt] !== erased) {
+  for (let i = Math.max(from, size - high); i < to; i++) {
+    if (bytes[i + bytes.length - size] !== erased) {
       return false;
     }
   }
   return true;
 }
 
+/**
+ * The sector with so many more bytes behind those at its start, and before those at its end, and where they lie in its store: the caller
+ * writes them at once.
+ */
+export function extended({ store, low, high, erases }: Sector, size: number, more: { readonly low: number; readonly high: number }): { readonly sector: Sector; readonly lowAt: number; readonly highAt: number } {
+  const [newLow, newHigh] = [low + more.low, high + more.high];
+  let own = store;
+  if (store.low !== low || store.high !== high || newLow + newHigh > store.bytes.length) {
+    own = { bytes: new Uint8Array(Math.min(size, Math.max(newLow + newHigh, 2 * (low + high)))), low, high };
+    own.bytes.set(store.bytes.subarray(0, low));
+    own.bytes.set(store.bytes.subarray(store.bytes.length - high), own.bytes.length - high);
+  }
+  own.low = newLow;
+  own.high = newHigh;
+  return { sector: { store: own, low: newLow, high: newHigh, erases }, lowAt: low, highAt: own.bytes.length - newHigh };
+}
+
 /** Programs bytes: flash only ever clears bits. */
 export function programSector(sector: Sector, size: number, offset: number, data: Uint8Array): Sector {
-  const { bytes, low, erases } = sector;
-  const highAt = size - (bytes.length - low);
-  const atStart = offset === low && offset + data.length <= highAt;
-  if (atStart || (offset + data.length === highAt && offset >= low)) {
-    const grown = new Uint8Array(bytes.length + data.length);
-    grown.set(low === bytes.length ? bytes : bytes.subarray(0, low));
-    grown.set(data, low);
-    if (low < bytes.length) {
-      grown.set(bytes.subarray(low), low + data.length);
-    }
-    return { bytes: grown, low: atStart ? low + data.length : low, erases };
+  const { store, low, high, erases } = sector;
+  const highAt = size - high;
+  if (offset === low && offset + data.length <= highAt) {
+    const { sector: grown, lowAt } = extended(sector, size, { low: data.length, high: 0 });
+    grown.store.bytes.set(data, lowAt);
+    return grown;
+  }
+  if (offset + data.length === highAt && offset >= low) {
+    const { sector: grown, highAt: at } = extended(sector, size, { low: 0, high: data.length });
+    grown.store.bytes.set(data, at);
+    return grown;
+  }
+  const at = indexIn(sector, size, offset, data.length);
+  if (at >= 0) {
+    const bytes = store.bytes.slice();
+    clear(bytes, at, data);
+    return { store: { bytes, low, high }, low, high, erases };
   }
   const whole = wholeSector(sector, size);
-  data.forEach((byte, i) => {
-    whole[offset + i] = (whole[offset + i] as number) & byte;
-  });
+  clear(whole, offset, data);
   return sectorOf(whole, erases);
+}
+
+function clear(bytes: Uint8Array, at: number, data: Uint8Array): void {
+  data.forEach((byte, i) => {
+    bytes[at + i] = (bytes[at + i] as number) & byte;
+  });
 }
 
 /** Erases the first `upTo` bytes, as an erase does that power is lost in, or all of them. */
@@ -90,11 +117,17 @@ export function eraseSector(sector: Sector, size: number, upTo = size): Sector {
   return sectorOf(wholeSector(sector, size).fill(erased, 0, upTo), erases);
 }
 
-export function wholeSector(sector: Sector, size: number): Uint8Array {
+export function wholeSector({ store: { bytes }, low, high }: Sector, size: number): Uint8Array {
   const whole = new Uint8Array(size).fill(erased);
-  whole.set(sector.bytes.subarray(0, sector.low));
-  whole.set(sector.bytes.subarray(sector.low), size - (sector.bytes.length - sector.low));
+  whole.set(bytes.subarray(0, low));
+  whole.set(bytes.subarray(bytes.length - high), size - high);
   return whole;
+}
+
+/** A sector of these bytes: the first `low` at its start, the others at its end. */
+export function sectorWith(bytes: Uint8Array, low: number, erases = 0): Sector {
+  const high = bytes.length - low;
+  return { store: { bytes, low, high }, low, high, erases };
 }
 
 /** The sector with this content: the longest erased stretch in it is left out. */
@@ -113,5 +146,5 @@ export function sectorOf(whole: Uint8Array, erases = 0): Sector {
   const bytes = new Uint8Array(whole.length - length);
   bytes.set(whole.subarray(0, from));
   bytes.set(whole.subarray(from + length), from);
-  return { bytes, low: from, erases };
+  return sectorWith(bytes, from, erases);
 }

@@ -14,7 +14,21 @@ export function orderOf(version: string, other: string): VersionOrder {
   return order > 0 ? "newer" : order < 0 ? "older" : compareVersion(a, b, { build: true }) === 0 ? "same" : "rebuilt";
 }
 
+/** Versions of a fleet are few and asked for with every report. */
+const known = new Map<string, ImageVersion | undefined>();
+const knownMax = 1_024;
+
 function read(text: string): ImageVersion | undefined {
+  if (!known.has(text)) {
+    if (known.size >= knownMax) {
+      known.clear();
+    }
+    known.set(text, parsed(text));
+  }
+  return known.get(text);
+}
+
+function parsed(text: string): ImageVersion | undefined {
   try {
     return parseVersion(text);
   } catch {

@@ -49,12 +49,12 @@ export function closeAttempt(device: Device, attempt: AttemptRecord, stage: Atte
 
 /** How an image that is not tried again is remembered. */
 function quarantineName(imageHash: Uint8Array): string {
-  return hex(imageHash).slice(0, 16);
+  return hex(imageHash.subarray(0, 8));
 }
 
 /** True when this board will not try that image again. */
 export function isQuarantined(device: Device, imageHash: Uint8Array): boolean {
-  return device.seen?.quarantined.includes(quarantineName(imageHash)) === true;
+  return device.seen !== null && device.seen.quarantined.length > 0 && device.seen.quarantined.includes(quarantineName(imageHash));
 }
 
 /** An image that its attempt gave up on and that no bootloader undoes: it runs on unconfirmed, without a trial. */

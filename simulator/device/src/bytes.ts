@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers, bytes and texts in stored records. Little endian.
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
 export class ByteWriter {
   readonly #bytes: number[] = [];
   u8(value: number): this {
@@ -41,10 +44,10 @@ export class ByteWriter {
     return this;
   }
   text(text: string): this {
-    return this.raw(new TextEncoder().encode(text.slice(0, 64)));
+    return this.raw(encoder.encode(text.slice(0, 64)));
   }
   done(): Uint8Array {
-    return Uint8Array.from(this.#bytes);
+    return new Uint8Array(this.#bytes);
   }
 }
 
@@ -73,6 +76,6 @@ export class ByteReader {
     return this.#bytes.slice(this.#at - length, this.#at);
   }
   text(): string {
-    return new TextDecoder().decode(this.raw());
+    return decoder.decode(this.raw());
   }
 }

@@ -58,7 +58,8 @@ export class FlashState {
   readonly #library: FlashLibrary;
   /** Steps already worked out from here, by name. */
   readonly #steps = new Map<string, unknown>();
-  readonly #images = new Map<SlotName, SlotImage | null>();
+  readonly #images: Record<SlotName, SlotImage | null | undefined> = { primary: undefined, secondary: undefined };
+  readonly #confirmed: Record<SlotName, boolean | undefined> = { primary: undefined, secondary: undefined };
 
   constructor(library: FlashLibrary, kind: HardwareKind, sectors: readonly Sector[]) {
     this.#library = library;
@@ -119,26 +120,24 @@ export class FlashState {
 
   /** The intact image in a slot, or null. Intact: it parses and its hash is right; the bootloader also checks the signature. */
   image(slot: SlotName): SlotImage | null {
-    let image = this.#images.get(slot);
+    let image = this.#images[slot];
     if (image === undefined) {
       image = this.#library.work(this, (flash) => this.#library.readImage(flash, slot, this.#uploadOffset(slot))).result;
-      this.#images.set(slot, image);
+      this.#images[slot] = image;
     }
     return image;
   }
 
-  /** False while the bootloader would undo the running image at the next boot, or waits for its confirmation. */
+  /** False while the bootloader would undo the running image at the next boot, or waits for its confirmation. Asked at every heartbeat. */
   isConfirmed(running: SlotName): boolean {
-    return this.#once(`confirmed ${running}`, () => {
+    return (this.#confirmed[running] ??= this.#library.work(this, (flash) => {
       const { bootloader } = this.kind;
-      return this.#library.work(this, (flash) => {
-        if (!modeFacts(bootloader).revertWorks) {
-          return true;
-        }
-        const trailer = readTrailer(bootloader, flash, flash.area(running));
-        return trailer.magic === "unset" || trailer.imageOk === "set";
-      }).result;
-    });
+      if (!modeFacts(bootloader).revertWorks) {
+        return true;
+      }
+      const trailer = readTrailer(bootloader, flash, flash.area(running));
+      return trailer.magic === "unset" || trailer.imageOk === "set";
+    }).result);
   }
 
   /** What the bootloader will do at the next boot. */
@@ -253,7 +252,7 @@ export class FlashLibrary {
           hash,
           version: shortVersion(formatVersion(parsed.version)),
           program,
-          buildId: program === undefined ? parsed.computedHash.slice(0, 16) : unhex(program.buildId),
+          buildId: program === undefined ? parsed.computedHash.slice(0, 16) : Uint8Array.fromHex(program.buildId),
         };
         this.#images.set(hash, image);
       }
@@ -296,15 +295,7 @@ export function canSwapBack(kind: HardwareKind): boolean {
 }
 
 export function hex(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) {
-    text += byte < 16 ? `0${byte.toString(16)}` : byte.toString(16);
-  }
-  return text;
-}
-
-function unhex(text: string): Uint8Array {
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+  return bytes.toHex();
 }
 
 /** `1.2.3+0` is written `1.2.3`, as releases are named. */
