@@ -22,39 +22,64 @@ export interface StratumSums {
   readonly yy: number;
 }
 
-/** Sums of one stratum, centred in two passes; undefined when an arm is missing (such a stratum says nothing). */
-export function stratumSums(rows: readonly DeviceMeans[]): StratumSums | undefined {
-  let n1 = 0;
-  let sumB = 0;
-  let sumY = 0;
-  for (const row of rows) {
-    n1 += row.canary;
-    sumB += row.before;
-    sumY += row.since;
+/** Means of the devices of one arm of a stratum, device by device; a device whose `since` is NaN has none. */
+export interface ArmMeans {
+  readonly before: readonly number[];
+  readonly since: readonly number[];
+}
+
+/** Number of an arm's devices that have means, and their sums. */
+export interface ArmTotals {
+  n: number;
+  before: number;
+  since: number;
+}
+
+/** Adds an arm to totals in place. */
+export function addArm({ before, since }: ArmMeans, totals: ArmTotals): void {
+  for (let i = 0; i < since.length; i++) {
+    const y = since[i] as number;
+    if (Number.isNaN(y)) continue;
+    totals.n += 1;
+    totals.before += before[i] as number;
+    totals.since += y;
   }
-  const n = rows.length;
-  if (n1 === 0 || n1 === n) return undefined;
+}
+
+/** Sums of one stratum, [controls, canaries], centred in two passes; undefined when an arm is missing (such a stratum says nothing). */
+export function stratumSums(arms: readonly [ArmMeans, ArmMeans]): StratumSums | undefined {
+  const totals: ArmTotals = { n: 0, before: 0, since: 0 };
+  addArm(arms[0], totals);
+  const n0 = totals.n;
+  addArm(arms[1], totals);
+  const { n } = totals;
+  const n1 = n - n0;
+  if (n1 === 0 || n0 === 0) return undefined;
   const meanA = n1 / n;
-  const meanB = sumB / n;
-  const meanY = sumY / n;
+  const meanB = totals.before / n;
+  const meanY = totals.since / n;
   let aa = 0;
   let ab = 0;
   let ay = 0;
   let bb = 0;
   let by = 0;
   let yy = 0;
-  for (const row of rows) {
-    const a = row.canary - meanA;
-    const b = row.before - meanB;
-    const y = row.since - meanY;
-    aa += a * a;
-    ab += a * b;
-    ay += a * y;
-    bb += b * b;
-    by += b * y;
-    yy += y * y;
+  for (const canary of [0, 1] as const) {
+    const { before, since } = arms[canary];
+    const a = canary - meanA;
+    for (let i = 0; i < since.length; i++) {
+      const y = (since[i] as number) - meanY;
+      if (Number.isNaN(y)) continue;
+      const b = (before[i] as number) - meanB;
+      aa += a * a;
+      ab += a * b;
+      ay += a * y;
+      bb += b * b;
+      by += b * y;
+      yy += y * y;
+    }
   }
-  return { n1, n0: n - n1, aa, ab, ay, bb, by, yy };
+  return { n1, n0, aa, ab, ay, bb, by, yy };
 }
 
 /** Result of the regression of `since` on stratum, `before` and arm. */
@@ -115,11 +140,20 @@ export function ancova(strata: Iterable<StratumSums | undefined>, leastScatter =
 
 /** {@link ancova} over rows that carry their stratum. */
 export function ancovaOfRows(rows: Iterable<DeviceMeans & { readonly stratum: string }>): AncovaFit | undefined {
-  const strata = new Map<string, DeviceMeans[]>();
+  const strata = new Map<string, readonly [Writable, Writable]>();
   for (const row of rows) {
-    const list = strata.get(row.stratum);
-    if (list === undefined) strata.set(row.stratum, [row]);
-    else list.push(row);
+    let arms = strata.get(row.stratum);
+    if (arms === undefined) {
+      arms = [{ before: [], since: [] }, { before: [], since: [] }];
+      strata.set(row.stratum, arms);
+    }
+    arms[row.canary].before.push(row.before);
+    arms[row.canary].since.push(row.since);
   }
   return ancova([...strata.values()].map(stratumSums));
+}
+
+interface Writable extends ArmMeans {
+  readonly before: number[];
+  readonly since: number[];
 }

@@ -87,3 +87,24 @@ export function spellEnd(spell: Spell): number | null {
 export function stratumKey(placement: Placement): string {
   return `${placement.stage}|${placement.hardware}|${placement.connectivity}`;
 }
+
+/** What follows from a record, and is counted. */
+export interface DeviceFacts {
+  readonly boot: BootOutcome;
+  readonly hardware: string | undefined;
+  readonly reverted: boolean;
+  readonly overdue: boolean;
+  readonly looped: boolean;
+  /** Started, without a way to tell of a crash. */
+  readonly mute: boolean;
+  readonly spells: readonly [Spell | undefined, Spell | undefined];
+  readonly crashed: readonly [boolean, boolean];
+}
+
+/** A device's record with what follows from it. */
+export interface KnownDevice {
+  readonly record: DeviceRecord;
+  facts: DeviceFacts;
+  /** Whether its samples are kept; undefined until it is asked. */
+  keepsSamples: boolean | undefined;
+}

@@ -5,7 +5,7 @@
 // G2. Everything computed is a function of the state, to the last bit: a restart re-folds to the same numbers.
 // G3. Folding one observation that arrives in order costs O(1) per gate (L2 for those that do not).
 
-import { type BootOutcome, bootOutcome, insertOnce, lowerBound, type Spell, spellEnd, spellOf } from "./device-record.ts";
+import { bootOutcome, type DeviceFacts, insertOnce, type KnownDevice, lowerBound, type Spell, spellEnd, spellOf } from "./device-record.ts";
 import type { DeviceRecord, GateObservation, GatesState, Placement, Samples, ShareEvent } from "./gate-spec.ts";
 import { BASELINE_WINDOW_DEFAULT } from "./gate-spec.ts";
 import { FirstWindow } from "./first-window.ts";
@@ -52,19 +52,7 @@ export interface GateCaches {
   readonly metric: Map<string, LiveMetric>;
   /** By event gate that can pass by a share. */
   readonly window: Map<string, FirstWindow>;
-  readonly facts: Map<string, DeviceFacts>;
-}
-
-interface DeviceFacts {
-  readonly boot: BootOutcome;
-  readonly hardware: string | undefined;
-  readonly reverted: boolean;
-  readonly overdue: boolean;
-  readonly looped: boolean;
-  /** Started, without a way to tell of a crash. */
-  readonly mute: boolean;
-  readonly spells: readonly [Spell | undefined, Spell | undefined];
-  readonly crashed: readonly [boolean, boolean];
+  readonly devices: Map<string, KnownDevice>;
 }
 
 const NO_FACTS: DeviceFacts = {
@@ -79,14 +67,23 @@ export function cachesOf(state: GatesState): GateCaches {
   if (found === undefined) {
     found = emptyCaches(state);
     caches.set(state, found);
-    for (const [device, record] of Object.entries(state.devices)) refresh(found, state, device, record);
+    for (const device of Object.keys(state.devices)) refresh(found, state, device, deviceOf(found, state, device));
   }
   return found;
 }
 
+function deviceOf(cache: GateCaches, state: GatesState, device: string): KnownDevice {
+  let known = cache.devices.get(device);
+  if (known === undefined) {
+    known = { record: (state.devices[device] ??= { overdues: [], crashes: [], samples: {} }), facts: NO_FACTS, keepsSamples: undefined };
+    cache.devices.set(device, known);
+  }
+  return known;
+}
+
 function emptyCaches(state: GatesState): GateCaches {
-  const facts = new Map<string, DeviceFacts>();
-  const spell = (device: string, canary: 0 | 1): Spell | undefined => facts.get(device)?.spells[canary];
+  const devices = new Map<string, KnownDevice>();
+  const spell = (device: string, canary: 0 | 1): Spell | undefined => devices.get(device)?.facts.spells[canary];
   const risk = new Map<string, LiveRisk>();
   const metric = new Map<string, LiveMetric>();
   const window = new Map<string, FirstWindow>();
@@ -95,10 +92,10 @@ function emptyCaches(state: GatesState): GateCaches {
       risk.set(gate.name, new LiveRisk(gate, state.devices, spell));
       if (gate.shares !== undefined) window.set(gate.name, new FirstWindow(gate));
     }
-    if (gate.kind === "metric" || gate.kind === "bound") metric.set(gate.name, new LiveMetric(gate, state.spec, state.devices, spell));
+    if (gate.kind === "metric" || gate.kind === "bound") metric.set(gate.name, new LiveMetric(gate, state.spec));
   }
   const none = (): Exposure => ({ devices: 0, closed: 0, open: 0, openSince: 0, crashed: 0 });
-  return { boot: new Map(), exposure: [none(), none()], telling: [none(), none()], risk, metric, window, facts };
+  return { boot: new Map(), exposure: [none(), none()], telling: [none(), none()], risk, metric, window, devices };
 }
 
 function factsOf(record: DeviceRecord): DeviceFacts {
@@ -130,10 +127,10 @@ function sameSpell(a: Spell | undefined, b: Spell | undefined): boolean {
 }
 
 /** Brings the caches up to date with one changed record. */
-function refresh(cache: GateCaches, state: GatesState, device: string, record: DeviceRecord): void {
-  const before = cache.facts.get(device) ?? NO_FACTS;
+function refresh(cache: GateCaches, state: GatesState, device: string, known: KnownDevice): void {
+  const { record, facts: before } = known;
   const now = factsOf(record);
-  cache.facts.set(device, now);
+  known.facts = now;
   countBoot(cache, before, -1);
   countBoot(cache, now, 1);
   if (record.canary !== undefined) for (const window of cache.window.values()) window.changed(device, now.spells[1], record);
@@ -147,7 +144,7 @@ function refresh(cache: GateCaches, state: GatesState, device: string, record: D
     const [was, is] = [before.spells[canary], now.spells[canary]];
     if (sameSpell(was, is)) continue;
     for (const gate of cache.risk.values()) gate.changed(device, canary, was, is);
-    for (const gate of cache.metric.values()) gate.changed(device, canary, was, is);
+    for (const gate of cache.metric.values()) gate.changed(device, known, canary);
   }
 }
 
@@ -196,25 +193,28 @@ const earlier = (known: number | undefined, at: number): number => (known === un
 export function observe(state: GatesState, observation: GateObservation): void {
   const cache = cachesOf(state);
   const { device, at } = observation;
-  const record = (state.devices[device] ??= { overdues: [], crashes: [], samples: {} });
+  const known = deviceOf(cache, state, device);
+  const { record } = known;
   switch (observation.kind) {
     case "updateStarted": {
       const { placement } = observation;
-      const known = record.canary;
-      const first = known === undefined ? -1 : at - known.startedAt || comparePlacement(placement, known.placement);
+      const { canary } = record;
+      const first = canary === undefined ? -1 : at - canary.startedAt || comparePlacement(placement, canary.placement);
       if (first >= 0) return;
       record.canary = { placement, startedAt: at };
       if (observation.mute === true) record.mute = true;
-      dropUnsampled(state, device, record);
+      known.keepsSamples = undefined;
+      dropUnsampled(state, device, known);
       break;
     }
     case "controlStart": {
       const { placement } = observation;
-      const known = record.control;
-      const first = known === undefined ? -1 : at - known.enterAt || comparePlacement(placement, known.placement);
+      const { control } = record;
+      const first = control === undefined ? -1 : at - control.enterAt || comparePlacement(placement, control.placement);
       if (first >= 0) return;
       record.control = { placement, enterAt: at };
       if (observation.mute === true) record.mute = true;
+      known.keepsSamples = undefined;
       break;
     }
     case "controlCensored":
@@ -230,7 +230,7 @@ export function observe(state: GatesState, observation: GateObservation): void {
       record.loopedAt = earlier(record.loopedAt, at);
       break;
     case "baseline":
-      baseline(cache, state, device, record, observation);
+      baseline(cache, state, device, known, observation);
       return;
     case "withdrawn":
       record.withdrawnAt = earlier(record.withdrawnAt, at);
@@ -242,51 +242,54 @@ export function observe(state: GatesState, observation: GateObservation): void {
       if (!insertOnce(record.overdues, at)) return;
       break;
     case "crash":
-      crash(cache, state, device, record, at);
+      crash(cache, state, device, known, at);
       return;
     case "metricSample":
-      sample(cache, state, device, record, observation.name, at, observation.value);
+      sample(cache, state, device, known, observation.name, at, observation.value);
       return;
   }
-  refresh(cache, state, device, record);
+  refresh(cache, state, device, known);
 }
 
-function crash(cache: GateCaches, state: GatesState, device: string, record: DeviceRecord, at: number): void {
-  if (!insertOnce(record.crashes, at)) return;
-  const spells = cache.facts.get(device)?.spells ?? [undefined, undefined];
-  refresh(cache, state, device, record);
+function crash(cache: GateCaches, state: GatesState, device: string, known: KnownDevice, at: number): void {
+  if (!insertOnce(known.record.crashes, at)) return;
+  const { spells } = known.facts;
+  refresh(cache, state, device, known);
   for (const spell of spells) {
     if (spell === undefined) continue;
     for (const gate of cache.risk.values()) gate.crashed(device, spell, at);
-    for (const gate of cache.metric.values()) if (gate.isCounted) gate.sampled(device, spell);
+    for (const gate of cache.metric.values()) if (gate.isCounted) gate.sampled(device, spell.canary);
   }
 }
 
 /** Two different values of one metric: the larger stays, whichever came first. */
 function baseline(
-  cache: GateCaches, state: GatesState, device: string, record: DeviceRecord, { name, value }: { readonly name: string; readonly value: number },
+  cache: GateCaches, state: GatesState, device: string, known: KnownDevice, { name, value }: { readonly name: string; readonly value: number },
 ): void {
-  if (!Number.isFinite(value) || !isWanted(cache, name) || !keepsSamples(state, device, record)) return;
-  const usual = (record.usual ??= {});
+  if (!Number.isFinite(value) || !isWanted(cache, name) || !keepsSamples(state, device, known)) return;
+  const usual = (known.record.usual ??= {});
   if ((usual[name] ?? -Infinity) >= value) return;
   usual[name] = value;
-  for (const spell of cache.facts.get(device)?.spells ?? []) {
-    if (spell !== undefined) for (const gate of cache.metric.values()) if (gate.metric === name) gate.sampled(device, spell);
-  }
+  tellMetrics(cache, device, known, name);
 }
 
 function sample(
-  cache: GateCaches, state: GatesState, device: string, record: DeviceRecord, name: string, at: number, value: number,
+  cache: GateCaches, state: GatesState, device: string, known: KnownDevice, name: string, at: number, value: number,
 ): void {
   if (!Number.isFinite(value)) return;
-  if (!isWanted(cache, name) || !keepsSamples(state, device, record)) return;
+  if (!isWanted(cache, name) || !keepsSamples(state, device, known)) return;
+  const { record } = known;
   const samples = (record.samples[name] ??= { at: [], value: [] });
   if (!insertSample(samples, at, value)) return;
   if (record.canary === undefined && record.control === undefined) trim(samples, longestWindow(state));
-  const spells = cache.facts.get(device)?.spells ?? [];
-  for (const spell of spells) {
+  tellMetrics(cache, device, known, name);
+}
+
+/** A number of a device is new: gates that it stands at risk in take note. */
+function tellMetrics(cache: GateCaches, device: string, { facts }: KnownDevice, name: string): void {
+  for (const spell of facts.spells) {
     if (spell === undefined) continue;
-    for (const gate of cache.metric.values()) if (gate.metric === name) gate.sampled(device, spell);
+    for (const gate of cache.metric.values()) if (gate.metric === name) gate.sampled(device, spell.canary);
   }
 }
 
@@ -322,15 +325,17 @@ function trim(samples: Samples, window: number): void {
   samples.value.splice(0, from);
 }
 
-function keepsSamples(state: GatesState, device: string, record: DeviceRecord): boolean {
-  if (record.canary === undefined) return true;
-  if (isSampled(state.spec, device, 1, record.canary.placement.stage)) return true;
-  return record.control !== undefined && isSampled(state.spec, device, 0, record.control.placement.stage);
+function keepsSamples(state: GatesState, device: string, known: KnownDevice): boolean {
+  const { canary, control } = known.record;
+  return (known.keepsSamples ??=
+    canary === undefined ||
+    isSampled(state.spec, device, 1, canary.placement.stage) ||
+    (control !== undefined && isSampled(state.spec, device, 0, control.placement.stage)));
 }
 
-function dropUnsampled(state: GatesState, device: string, record: DeviceRecord): void {
-  if (!keepsSamples(state, device, record)) {
-    record.samples = {};
-    delete record.usual;
+function dropUnsampled(state: GatesState, device: string, known: KnownDevice): void {
+  if (!keepsSamples(state, device, known)) {
+    known.record.samples = {};
+    delete known.record.usual;
   }
 }

@@ -2,9 +2,9 @@
 // Per-device means of a reported metric, kept in strata (evidence.md 3.3).
 
 import { hash } from "node:crypto";
-import { ancova, type AncovaFit, type DeviceMeans, stratumSums, type StratumSums } from "./ancova.ts";
+import { addArm, ancova, type AncovaFit, type ArmTotals, type DeviceMeans, stratumSums, type StratumSums } from "./ancova.ts";
 import { countEpisodes, crashFreeHours } from "./crash-free.ts";
-import { lowerBound, type Spell, spellEnd, stratumKey } from "./device-record.ts";
+import { type KnownDevice, lowerBound, type Spell, spellEnd, stratumKey } from "./device-record.ts";
 import type { DeviceRecord, GatesSpec, MetricSource } from "./gate-spec.ts";
 import { BASELINE_WINDOW_DEFAULT, METRIC_DEVICES_MAX_DEFAULT, QUIET_DEFAULT, SAMPLES_MIN_DEFAULT } from "./gate-spec.ts";
 import { compareCodePoints } from "./order.ts";
@@ -18,32 +18,42 @@ export function isSampled(spec: GatesSpec, device: string, canary: 0 | 1, stage:
   return parseInt(hash("sha256", `${spec.seed}:metric:${device}`, "hex").slice(0, 12), 16) / 2 ** 48 < max / size;
 }
 
-interface ArmSum {
-  n: number;
-  sum: number;
-}
-
-/** [controls, canaries]. */
-type Arms = readonly [ArmSum, ArmSum];
-
-const noArms = (): Arms => [{ n: 0, sum: 0 }, { n: 0, sum: 0 }];
-
-/** A device in an arm, and its means as of its newest sample unless there is news. */
+/** A device in an arm. */
 interface MetricMember {
   readonly device: string;
+  readonly known: KnownDevice;
+  readonly canary: 0 | 1;
+  readonly stratum: Stratum;
+  /** Its means as of its newest sample, unless it is among the stratum's `fresh`. */
   row: DeviceMeans | undefined;
-  stale: boolean;
+  isFresh: boolean;
+  isGone: boolean;
+  /** Its place in its arm's columns. */
+  at: number;
 }
+
+/** One arm of a stratum. Columns hold what `members` have, in code-point order of the devices, while `isOrdered`. */
+interface Arm {
+  readonly members: Set<MetricMember>;
+  before: number[];
+  since: number[];
+  isOrdered: boolean;
+}
+
+const noArm = (): Arm => ({ members: new Set(), before: [], since: [], isOrdered: true });
+const noTotals = (): ArmTotals => ({ n: 0, before: 0, since: 0 });
 
 interface Stratum {
   readonly hardware: string;
-  readonly members: readonly [Map<string, MetricMember>, Map<string, MetricMember>];
-  /** Members in code-point order, by arm; undefined after a change. */
-  readonly order: [readonly MetricMember[] | undefined, readonly MetricMember[] | undefined];
+  /** [controls, canaries], here and below. */
+  readonly arms: readonly [Arm, Arm];
+  /** Members with news since they were last summed. */
+  fresh: MetricMember[];
+  /** Something has changed since. */
   stale: boolean;
   sums: StratumSums | undefined;
-  /** Number of devices and sum of their outcomes by arm, before the sign of `worse` is applied. */
-  arms: Arms;
+  /** Oriented so that higher is worse. */
+  totals: readonly [ArmTotals, ArmTotals];
   canaries: Moments;
 }
 
@@ -56,12 +66,12 @@ export interface Moments {
 
 const noMoments: Moments = { n: 0, mean: 0, m2: 0 };
 
-function momentsOf(values: readonly number[]): Moments {
-  const n = values.length;
+/** Of values without NaN, whose number and sum are known. */
+function momentsOf(values: readonly number[], { n, since: sum }: ArmTotals): Moments {
   if (n === 0) return noMoments;
-  const middle = mean(values, 0, n);
+  const middle = sum / n;
   let m2 = 0;
-  for (const value of values) m2 += (value - middle) ** 2;
+  for (const value of values) if (!Number.isNaN(value)) m2 += (value - middle) ** 2;
   return { n, mean: middle, m2 };
 }
 
@@ -71,6 +81,24 @@ function merge(a: Moments, b: Moments): Moments {
   const n = a.n + b.n;
   const d = b.mean - a.mean;
   return { n, mean: a.mean + (d * b.n) / n, m2: a.m2 + b.m2 + (d * d * a.n * b.n) / n };
+}
+
+function put(arm: Arm, { at, row }: MetricMember): void {
+  arm.before[at] = row === undefined ? 0 : row.before;
+  arm.since[at] = row === undefined ? NaN : row.since;
+}
+
+/** Brings an arm's columns into order after members came or went. */
+function order(arm: Arm): void {
+  if (arm.isOrdered) return;
+  const members = [...arm.members].sort((a, b) => compareCodePoints(a.device, b.device));
+  arm.before = [];
+  arm.since = [];
+  for (const [at, member] of members.entries()) {
+    member.at = at;
+    put(arm, member);
+  }
+  arm.isOrdered = true;
 }
 
 /** What the host counts is counted up to a whole quarter of an hour, so that a look a second later finds the same. */
@@ -95,27 +123,22 @@ function mean(values: readonly number[], from: number, to: number): number {
 export class LiveMetric {
   readonly #spec: MetricSource;
   readonly #gates: GatesSpec;
-  readonly #records: Readonly<Record<string, DeviceRecord>>;
-  readonly #spell: (device: string, canary: 0 | 1) => Spell | undefined;
   /** Sum of squares that is taken where no device differs from another: as if one were off by the prior scale. */
   readonly #leastScatter: number;
   readonly #strata = new Map<string, Stratum>();
+  /** By arm and device. */
+  readonly #members = [new Map<string, MetricMember>(), new Map<string, MetricMember>()] as const;
   /** End of the time that the host's own counts are about. */
   #until = 0;
   /** In the order of their keys; undefined after a new one. */
   #sorted: readonly Stratum[] | undefined;
+  /** Undefined after a change. */
+  #reading: MetricReading | undefined;
 
-  constructor(
-    spec: MetricSource & { readonly tau: number },
-    gates: GatesSpec,
-    records: Readonly<Record<string, DeviceRecord>>,
-    spell: (device: string, canary: 0 | 1) => Spell | undefined,
-  ) {
+  constructor(spec: MetricSource & { readonly tau: number }, gates: GatesSpec) {
     this.#spec = spec;
     this.#leastScatter = spec.tau * spec.tau;
     this.#gates = gates;
-    this.#records = records;
-    this.#spell = spell;
   }
 
   get metric(): string {
@@ -128,37 +151,46 @@ export class LiveMetric {
   }
 
   /** Takes note of a device's changed spell in one arm. */
-  changed(device: string, canary: 0 | 1, before: Spell | undefined, after: Spell | undefined): void {
-    if (before !== undefined) {
-      const old = this.#stratum(before);
-      if (old.members[canary].delete(device)) old.order[canary] = undefined;
-      old.stale = true;
+  changed(device: string, known: KnownDevice, canary: 0 | 1): void {
+    const members = this.#members[canary];
+    const old = members.get(device);
+    if (old !== undefined) {
+      const arm = old.stratum.arms[canary];
+      members.delete(device);
+      arm.members.delete(old);
+      arm.isOrdered = false;
+      old.isGone = true;
+      this.#stale(old.stratum);
     }
-    if (after === undefined || (this.isCounted && this.#records[device]?.mute === true) || !isSampled(this.#gates, device, canary, after.placement.stage)) return;
-    const stratum = this.#stratum(after);
-    stratum.members[canary].set(device, { device, row: undefined, stale: true });
-    stratum.order[canary] = undefined;
-    stratum.stale = true;
+    const spell = known.facts.spells[canary];
+    if (spell === undefined || (this.isCounted && known.record.mute === true) || !isSampled(this.#gates, device, canary, spell.placement.stage)) return;
+    const stratum = this.#stratum(spell);
+    const member: MetricMember = { device, known, canary, stratum, row: undefined, isFresh: false, isGone: false, at: 0 };
+    const arm = stratum.arms[canary];
+    members.set(device, member);
+    arm.members.add(member);
+    arm.isOrdered = false;
+    this.#refresh(member);
   }
 
   /** Takes note of a new sample of a device that stands in an arm. */
-  sampled(device: string, spell: Spell): void {
-    const stratum = this.#stratum(spell);
-    const member = stratum.members[spell.canary].get(device);
-    if (member !== undefined) {
-      member.stale = true;
-      stratum.stale = true;
-    }
+  sampled(device: string, canary: 0 | 1): void {
+    const member = this.#members[canary].get(device);
+    if (member !== undefined) this.#refresh(member);
   }
 
   /** The comparison now; strata with news are summed again, the others are not touched. */
   read(now: number): MetricReading {
     const until = Math.floor(now / SLOT) * SLOT;
     if (this.isCounted && until !== this.#until) this.#recount(until);
+    return (this.#reading ??= this.#summed());
+  }
+
+  #summed(): MetricReading {
     const hardware = new Map<string, { readonly sums: (StratumSums | undefined)[]; canaries: Moments }>();
     let canaries = noMoments;
     const all: (StratumSums | undefined)[] = [];
-    const arms = noArms();
+    const totals = [noTotals(), noTotals()] as const;
     this.#sorted ??= [...this.#strata].sort(([a], [b]) => compareCodePoints(a, b)).map(([, stratum]) => stratum);
     for (const stratum of this.#sorted) {
       if (stratum.stale) this.#resum(stratum);
@@ -170,19 +202,19 @@ export class LiveMetric {
         own.canaries = merge(own.canaries, stratum.canaries);
       }
       canaries = merge(canaries, stratum.canaries);
-      for (const arm of [0, 1] as const) {
-        arms[arm].n += stratum.arms[arm].n;
-        arms[arm].sum += stratum.arms[arm].sum;
+      for (const canary of [0, 1] as const) {
+        totals[canary].n += stratum.totals[canary].n;
+        totals[canary].since += stratum.totals[canary].since;
       }
     }
-    const show = (arm: ArmSum) => ({ n: arm.n, mean: arm.n === 0 ? null : arm.sum / arm.n });
+    const show = ({ n, since }: ArmTotals) => ({ n, mean: n === 0 ? null : (this.#spec.worse === "higher" ? since : -since) / n });
     return {
       pooled: ancova(all, this.#leastScatter),
       canaries,
       byHardware: [...hardware]
         .sort(([a], [b]) => compareCodePoints(a, b))
         .map(([name, own]) => ({ hardware: name, fit: ancova(own.sums, this.#leastScatter), canaries: own.canaries })),
-      arms: [show(arms[0]), show(arms[1])],
+      arms: [show(totals[0]), show(totals[1])],
     };
   }
 
@@ -192,11 +224,11 @@ export class LiveMetric {
     if (stratum === undefined) {
       stratum = {
         hardware: spell.placement.hardware,
-        members: [new Map(), new Map()],
-        order: [undefined, undefined],
+        arms: [noArm(), noArm()],
+        fresh: [],
         stale: true,
         sums: undefined,
-        arms: noArms(),
+        totals: [noTotals(), noTotals()],
         canaries: noMoments,
       };
       this.#strata.set(key, stratum);
@@ -205,43 +237,47 @@ export class LiveMetric {
     return stratum;
   }
 
-  #recount(until: number): void {
-    this.#until = until;
-    for (const stratum of this.#strata.values()) {
-      stratum.stale = true;
-      for (const members of stratum.members) for (const member of members.values()) member.stale = true;
+  #stale(stratum: Stratum): void {
+    stratum.stale = true;
+    this.#reading = undefined;
+  }
+
+  #refresh(member: MetricMember): void {
+    if (!member.isFresh) {
+      member.isFresh = true;
+      member.stratum.fresh.push(member);
+      this.#stale(member.stratum);
     }
   }
 
+  #recount(until: number): void {
+    this.#until = until;
+    for (const members of this.#members) for (const member of members.values()) this.#refresh(member);
+  }
+
   #resum(stratum: Stratum): void {
-    const rows: DeviceMeans[] = [];
-    const arms = noArms();
-    for (const canary of [0, 1] as const) {
-      const members = (stratum.order[canary] ??= [...stratum.members[canary].values()].sort((a, b) => compareCodePoints(a.device, b.device)));
-      for (const member of members) {
-        if (member.stale) {
-          member.row = this.#row(member.device, this.#spell(member.device, canary) as Spell);
-          member.stale = false;
-        }
-        const { row } = member;
-        if (row === undefined) continue;
-        rows.push(row);
-        arms[canary].n += 1;
-        arms[canary].sum += this.#spec.worse === "higher" ? row.since : -row.since;
-      }
+    for (const member of stratum.fresh) {
+      member.isFresh = false;
+      if (member.isGone) continue;
+      member.row = this.#row(member.known.record, member.known.facts.spells[member.canary] as Spell);
+      const arm = stratum.arms[member.canary];
+      if (arm.isOrdered) put(arm, member);
     }
-    stratum.sums = stratumSums(rows);
-    stratum.canaries = momentsOf(rows.filter((row) => row.canary === 1).map((row) => row.since));
-    stratum.arms = arms;
+    stratum.fresh = [];
+    stratum.arms.forEach(order);
+    stratum.sums = stratumSums(stratum.arms);
+    stratum.totals = [noTotals(), noTotals()];
+    for (const canary of [0, 1] as const) addArm(stratum.arms[canary], stratum.totals[canary]);
+    stratum.canaries = momentsOf(stratum.arms[1].since, stratum.totals[1]);
     stratum.stale = false;
   }
 
   /** A device's means, oriented so that higher is worse; undefined while it has too few samples or one that has no logarithm. */
-  #row(device: string, spell: Spell): DeviceMeans | undefined {
-    const record = this.#records[device] as DeviceRecord;
+  #row(record: DeviceRecord, spell: Spell): DeviceMeans | undefined {
     if (this.isCounted) {
       const counted = this.#counted(record, spell);
-      return counted === undefined ? undefined : { canary: spell.canary, before: 0, since: this.#onScale(counted) };
+      const since = counted === undefined ? NaN : this.#onScale(counted);
+      return Number.isFinite(since) ? { canary: spell.canary, before: 0, since } : undefined;
     }
     const samples = record.samples[this.#spec.metric];
     if (samples === undefined) return undefined;

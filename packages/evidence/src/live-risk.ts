@@ -2,8 +2,8 @@
 // Risk sets that keep up with reports (evidence.md 3.2), stratum by stratum.
 //
 // L1. A stratum's sums are those of its moments folded in E4 order, to the last bit, however the reports arrived.
-// L2. A report later than everything folded in its stratum costs O(1). An earlier one marks that stratum alone for a
-//     fresh fold at the next look: comparisons never cross strata, so no other sum can change.
+// L2. A report later than everything folded in its stratum costs O(1) at the next look. An earlier one marks that stratum
+//     alone for a fresh fold: comparisons never cross strata, so no other sum can change.
 
 import { lowerBound, type Spell, spellEnd, stratumKey } from "./device-record.ts";
 import { compareMoments, type Moment, momentsOf, RiskSets, type Subject } from "./episodes.ts";
@@ -24,6 +24,8 @@ interface Stratum {
   /** Events by arm. */
   events: [number, number];
   cursor: Moment | null;
+  /** What happened since the last look, in any order. */
+  coming: Moment[];
   stale: boolean;
 }
 
@@ -46,6 +48,8 @@ export class LiveRisk {
   readonly #strata = new Map<string, Stratum>();
   /** In the order of their keys; undefined after a new one. */
   #sorted: readonly Stratum[] | undefined;
+  /** Undefined after a change. */
+  #reading: RiskReading | undefined;
 
   constructor(
     spec: EventGateSpec,
@@ -61,6 +65,7 @@ export class LiveRisk {
   /** Takes note of a device's changed spell in one arm. */
   changed(device: string, canary: 0 | 1, before: Spell | undefined, after: Spell | undefined): void {
     if (this.#spec.kind === "crash" && this.#records[device]?.mute === true) return;
+    this.#reading = undefined;
     if (before !== undefined && (after === undefined || stratumKey(before.placement) !== stratumKey(after.placement))) {
       const old = this.#stratum(before);
       old.members[canary].delete(device);
@@ -71,9 +76,9 @@ export class LiveRisk {
     const known = stratum.members[canary].has(device);
     stratum.members[canary].add(device);
     if (stratum.stale) return;
-    const subject = this.#subject(device, after);
+    const moments = momentsOf(this.#subject(device, after));
     if (!known) {
-      this.#advance(stratum, momentsOf(subject).sort(compareMoments));
+      stratum.coming.push(...moments);
       return;
     }
     if (before === undefined || before.enter !== after.enter) {
@@ -81,10 +86,9 @@ export class LiveRisk {
       return;
     }
     const earlier = momentsOf(this.#subject(device, before));
-    const fresh = momentsOf(subject).filter((m) => !earlier.some((e) => e.at === m.at && e.rank === m.rank));
-    const gone = earlier.length + fresh.length !== momentsOf(subject).length;
-    if (gone) stratum.stale = true;
-    else this.#advance(stratum, fresh.sort(compareMoments));
+    const fresh = moments.filter((m) => !earlier.some((e) => e.at === m.at && e.rank === m.rank));
+    if (earlier.length + fresh.length === moments.length) stratum.coming.push(...fresh);
+    else stratum.stale = true;
   }
 
   /** Takes note of a crash of a device that stands at risk. */
@@ -92,13 +96,17 @@ export class LiveRisk {
     const stratum = this.#stratum(spell);
     const end = spellEnd(spell);
     if (this.#spec.kind !== "crash" || stratum.stale || at < spell.enter || (end !== null && at > end)) return;
-    this.#advance(stratum, [{ at, rank: 1, id: device, canary: spell.canary }]);
+    stratum.coming.push({ at, rank: 1, id: device, canary: spell.canary });
+    this.#reading = undefined;
   }
 
   /** Strata with everything folded, always in one order: sums of floating-point numbers depend on it. */
   #folded(): readonly Stratum[] {
     this.#sorted ??= [...this.#strata].sort(([a], [b]) => compareCodePoints(a, b)).map(([, stratum]) => stratum);
-    for (const stratum of this.#sorted) if (stratum.stale) this.#refold(stratum);
+    for (const stratum of this.#sorted) {
+      if (!stratum.stale && stratum.coming.length > 0) this.#advance(stratum);
+      if (stratum.stale) this.#refold(stratum);
+    }
     return this.#sorted;
   }
 
@@ -111,6 +119,10 @@ export class LiveRisk {
 
   /** Evidence now. */
   read(): RiskReading {
+    return (this.#reading ??= this.#summed());
+  }
+
+  #summed(): RiskReading {
     const sums = this.#emptySums();
     const events: [number, number] = [0, 0];
     const hardware = new Map<string, { side: RiskSums; events: number }>();
@@ -162,6 +174,7 @@ export class LiveRisk {
       likelihood: emptyLikelihood(),
       events: [0, 0],
       cursor: null,
+      coming: [],
       stale: false,
     };
   }
@@ -175,8 +188,10 @@ export class LiveRisk {
     return { id: device, canary, enter, exit: spellEnd(spell), events: crashes.slice(lowerBound(crashes, enter)) };
   }
 
-  /** Folds ascending moments if none lies behind the stratum's cursor (L2). */
-  #advance(stratum: Stratum, moments: readonly Moment[]): void {
+  /** Folds what has come if none of it lies behind the stratum's cursor (L2). */
+  #advance(stratum: Stratum): void {
+    const moments = stratum.coming.sort(compareMoments);
+    stratum.coming = [];
     const first = moments[0];
     if (first === undefined) return;
     if (stratum.cursor !== null && compareMoments(first, stratum.cursor) <= 0) {
@@ -195,13 +210,12 @@ export class LiveRisk {
 
   #refold(stratum: Stratum): void {
     Object.assign(stratum, this.#emptyFold());
-    const moments: Moment[] = [];
     for (const canary of [0, 1] as const) {
       for (const device of stratum.members[canary]) {
-        moments.push(...momentsOf(this.#subject(device, this.#spell(device, canary) as Spell)));
+        stratum.coming.push(...momentsOf(this.#subject(device, this.#spell(device, canary) as Spell)));
       }
     }
-    this.#advance(stratum, moments.sort(compareMoments));
+    this.#advance(stratum);
   }
 }
 

@@ -62,7 +62,7 @@ function wear(nvs: Nvs, room: number): void {
 function corrupt(nvs: Nvs, variant: number): void {
   const { sectorSize } = storageGeometry;
   const sector = nvs.sectors[0] as Sector;
-  const entries = Math.floor((sector.bytes.length - sector.low) / entryBytes) - 2;
+  const entries = Math.floor(sector.high / entryBytes) - 2;
   const isEntry = variant % 3 < 2;
   const at = isEntry ? sectorSize - 2 * entryBytes - entryBytes * (1 + ((variant * 5) % entries)) + (variant % entryBytes) : (variant * 37) % sector.low;
   nvs.sectors[0] = programSector(sector, sectorSize, at, Uint8Array.of(0));
