@@ -79,7 +79,7 @@ export function deadlineOf(rollout: Rollout, member: Assignment): number {
 /** The derived look-ups, built when first needed. */
 export function indexOf(rollout: Rollout): Index {
   if (rollout.index === undefined) {
-    const index: Index = { byDevice: new Map(), ready: [], queued: new Set(), inOrder: true, deadlines: new TimeHeap(), scheduled: [], dirty: true };
+    const index: Index = { byDevice: new Map(), lastDevice: undefined, lastPosition: undefined, ready: [], queued: new Set(), inOrder: true, deadlines: new TimeHeap(), scheduled: [], dirty: true };
     rollout.index = index;
     for (const [position, member] of rollout.members.entries()) {
       index.byDevice.set(member.device, position);
@@ -124,8 +124,17 @@ export function watchAgain(rollout: Rollout, index: Index, position: number): vo
   }
 }
 
+/** Where a device stands among the members, or undefined when it is none. Everything that one report leads to asks for the same device. */
+export function positionOf(index: Index, device: DeviceId): number | undefined {
+  if (index.lastDevice !== device) {
+    index.lastDevice = device;
+    index.lastPosition = index.byDevice.get(device);
+  }
+  return index.lastPosition;
+}
+
 /** The assignment of a device, or undefined when it is no member. */
 export function memberOf(rollout: Rollout, device: DeviceId): Assignment | undefined {
-  const position = indexOf(rollout).byDevice.get(device);
+  const position = positionOf(indexOf(rollout), device);
   return position === undefined ? undefined : rollout.members[position];
 }

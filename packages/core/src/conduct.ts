@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The deciding half of the rollout machine: `step` decides and applies, `apply` only folds what was decided before.
 import { isUnheard, listenedSince } from "./absence.ts";
-import { deadlineOf, indexOf, isWatchedControl, overdueAt, sortReady, watch } from "./agenda.ts";
+import { deadlineOf, indexOf, isWatchedControl, overdueAt, positionOf, sortReady, watch } from "./agenda.ts";
 import { type Assignment, settled } from "./assignment.ts";
 import type { Authority, Decision, RolloutCommand } from "./decision.ts";
 import { CoalmineError, invariant, unreachable } from "./error.ts";
@@ -38,7 +38,7 @@ export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: In
       break;
     }
     case "offered": {
-      const position = index.byDevice.get(decision.device);
+      const position = positionOf(index, decision.device);
       invariant(position !== undefined, "R2: an offer goes to a member");
       const member = rollout.members[position] as Assignment;
       invariant(member.stage <= rollout.stage, "R8: an offer goes to an open stage");
@@ -55,13 +55,13 @@ export function apply(rollout: Rollout, judge: Judge, decision: Decision, at: In
       break;
     }
     case "moved": {
-      const position = index.byDevice.get(decision.device);
+      const position = positionOf(index, decision.device);
       invariant(position !== undefined, "R2: only members move");
       move(rollout, judge, rollout.members[position] as Assignment, decision.state, at, decision.reason);
       break;
     }
     case "silent": {
-      const position = index.byDevice.get(decision.device);
+      const position = positionOf(index, decision.device);
       invariant(position !== undefined, "R2: only members are watched");
       const member = rollout.members[position] as Assignment;
       member.silent = true;
@@ -420,7 +420,7 @@ export function command(rollout: Rollout, judge: Judge, order: RolloutCommand, n
       record({ type: "aborted", rollout: rollout.id, authority });
       break;
     case "excuse": {
-      const position = indexOf(rollout).byDevice.get(order.device);
+      const position = positionOf(indexOf(rollout), order.device);
       if (position === undefined) {
         throw new CoalmineError("rollout/not-a-member", `${order.device} is no member of rollout ${rollout.id}`);
       }

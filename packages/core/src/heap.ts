@@ -64,10 +64,14 @@ export class TimeHeap<T> {
   }
 
   #swap(a: number, b: number): void {
-    for (const array of [this.#at, this.#order, this.#items] as unknown[][]) {
-      const kept = array[a];
-      array[a] = array[b];
-      array[b] = kept;
-    }
+    swap(this.#at, a, b);
+    swap(this.#order, a, b);
+    swap(this.#items, a, b);
   }
+}
+
+function swap<T>(array: T[], a: number, b: number): void {
+  const kept = array[a] as T;
+  array[a] = array[b] as T;
+  array[b] = kept;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A member changes its state.
-import { indexOf, watch } from "./agenda.ts";
+import { indexOf, positionOf, watch } from "./agenda.ts";
 import { type Assignment, type AssignmentState, cancellable, started } from "./assignment.ts";
 import { invariant, unreachable } from "./error.ts";
 import type { Authority } from "./decision.ts";
@@ -73,7 +73,7 @@ export function move(rollout: Rollout, judge: Judge, member: Assignment, state: 
     default:
       unreachable(state);
   }
-  watch(rollout, index, index.byDevice.get(member.device) as number);
+  watch(rollout, index, positionOf(index, member.device) as number);
 }
 
 /**

@@ -76,6 +76,9 @@ export interface Rollout {
 /** Look-ups that follow from the members. */
 export interface Index {
   readonly byDevice: Map<DeviceId, number>;
+  /** Whom `positionOf` was asked for last, and its answer. */
+  lastDevice: DeviceId | undefined;
+  lastPosition: number | undefined;
   /** Member indexes that wait for their offer, and were heard lately; sorted before they are read. */
   readonly ready: number[];
   readonly queued: Set<number>;

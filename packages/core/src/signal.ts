@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What reports mean for a member: the half of the rollout machine that takes in facts.
-import { indexOf, ownSoak, watch, watchAgain } from "./agenda.ts";
+import { indexOf, ownSoak, positionOf, watch, watchAgain } from "./agenda.ts";
 import { type Assignment, type AssignmentState, assignmentStates, underway } from "./assignment.ts";
 import type { Signal } from "./decision.ts";
 import { unreachable } from "./error.ts";
@@ -16,7 +16,7 @@ import type { Judge } from "./verdict.ts";
  */
 export function signal(rollout: Rollout, judge: Judge, device: DeviceId, what: Signal, at: Instant): boolean {
   const index = indexOf(rollout);
-  const position = index.byDevice.get(device);
+  const position = positionOf(index, device);
   // One that was rolled back offers nothing more, and yet what becomes of its devices is told (R36).
   if (position === undefined || (!isActive(rollout) && rollout.rolledBackBy.length === 0)) {
     return false;

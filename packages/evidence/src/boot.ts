@@ -79,3 +79,8 @@ export function bootStagePass(k: number, n: number, margin: number, alphaPass = 
   const cdf = n === 0 ? 1 : binomialCdf(k, n, margin);
   return { cdf, upper: n === 0 ? 1 : clopperPearsonUpper(k, n, alphaPass), pass: n > 0 && cdf <= alphaPass };
 }
+
+/** Whether {@link bootStagePass} passes, without its bound. */
+export function passesBootStage(k: number, n: number, margin: number, alphaPass = 0.05): boolean {
+  return n > 0 && binomialCdf(k, n, margin) <= alphaPass;
+}

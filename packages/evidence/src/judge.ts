@@ -7,7 +7,7 @@
 // J4. A look costs what its verdict needs. What only people ask for (bounds, words) is worked out when it is first read;
 //     read it before the next observation is folded, or it speaks of a later moment.
 
-import { bootBounds, bootStagePass, lnBootEvidence } from "./boot.ts";
+import { bootBounds, lnBootEvidence, passesBootStage } from "./boot.ts";
 import type { BootGateSpec, BoundGateSpec, EventGateSpec, GateSpec, GatesState, MetricGateSpec, ShareGateSpec, Tripwire } from "./gate-spec.ts";
 import { marginAt, shareAt } from "./gate-spec.ts";
 import { type BootCounts, cachesOf, type Exposure, exposureHours, type GateCaches, noBoots, SHARE_EVENTS } from "./gates.ts";
@@ -265,7 +265,7 @@ function readShare(
       lnEPass: () => lnBootEvidence(doubtful, n, shared.margin).pass,
       passed: (lnEPass) =>
         n > 0 &&
-        (look.reopened === true ? lnEPass >= shared.passThreshold : isComplete(total, look) && bootStagePass(doubtful, n, shared.margin, alphaPass).pass),
+        (look.reopened === true ? lnEPass >= shared.passThreshold : isComplete(total, look) && passesBootStage(doubtful, n, shared.margin, alphaPass)),
       withinMargin: () => n > 0 && lnBootEvidence(doubtful, n, Math.min(...gate.margins)).pass >= shared.passThreshold,
       effect: () =>
         n === 0
@@ -327,7 +327,7 @@ function passesByShare(
   const doubtful = n - clean;
   return look.reopened === true
     ? lnBootEvidence(doubtful, n, share).pass >= -Math.log(state.spec.alphaPass / 2)
-    : bootStagePass(doubtful, n, share, state.spec.alphaPass / 2).pass;
+    : passesBootStage(doubtful, n, share, state.spec.alphaPass / 2);
 }
 
 function readMetric(state: GatesState, cache: GateCaches, gate: MetricGateSpec, look: StageLook, frame: Frame): GateReading {

@@ -129,13 +129,14 @@ export class Conductor {
   #take(id: DeviceId, door: Door, report: Report, bytes: Uint8Array | undefined, at: Instant): Outcome {
     const outcome: Outcome = { entries: [], effects: [] };
     const { counters, devices } = this.state;
-    if (!devices.has(id) && devices.size >= devicesMax) {
+    const known = devices.get(id);
+    if (known === undefined && devices.size >= devicesMax) {
       return this.undecodable(null, "too many devices", bytes?.length ?? 0, door, at);
     }
-    const before = devices.get(id)?.door;
-    const { freshness, samples } = this.#learn(id, door, report, at);
+    const before = known?.door;
+    const { device, freshness, samples } = this.#learn(known, id, door, report, at);
     if (report.body.kind === "hello" && freshness !== "new" && !proxied.has(door)) {
-      const newest = devices.get(id)?.boots[0]?.boot ?? 0;
+      const newest = device.boots[0]?.boot ?? 0;
       if (report.boot < newest) {
         // An old hello, delivered late; or the device has lost its boot counter, and nothing it says would count for long. It knows which.
         outcome.effects.push({ kind: "send", device: id, command: { kind: "renumber", boot: newest } });
@@ -146,8 +147,7 @@ export class Conductor {
       return outcome;
     }
     outcome.entries.push(bytes === undefined ? new DecodedReportEntry(id, door, report, at) : reportEntry(id, door, bytes, at));
-    const rollout = hear(this.state, this.judge, { device: id, report, freshness, samples, at }, outcome.effects);
-    const device = devices.get(id) as DeviceRecord;
+    const rollout = hear(this.state, this.judge, { device, report, freshness, samples, at }, outcome.effects);
     if (before !== undefined && before !== device.door) {
       outcome.effects.push(...this.#moved(id));
     }
@@ -256,9 +256,9 @@ export class Conductor {
       if (decoded.kind === "undecodable" || entry.device === null) {
         throw new CoalmineError("log/unreadable", `the log holds a report that does not decode: ${decoded.kind === "ok" ? "no device" : decoded.reason}`);
       }
-      const { freshness, samples } = this.#learn(entry.device, door, decoded.value, entry.at);
+      const { device, freshness, samples } = this.#learn(this.state.devices.get(entry.device), entry.device, door, decoded.value, entry.at);
       if (freshness !== "duplicate") {
-        hear(this.state, this.judge, { device: entry.device, report: decoded.value, freshness, samples, at: entry.at }, []);
+        hear(this.state, this.judge, { device, report: decoded.value, freshness, samples, at: entry.at }, []);
       }
     } else if (entry.type === "undecodable") {
       readUndecodable(entry);
@@ -349,17 +349,22 @@ export class Conductor {
     return active === undefined ? undefined : this.state.rollouts.get(active);
   }
 
-  #learn(id: DeviceId, door: Door, report: Report, at: Instant): { readonly freshness: Freshness; readonly samples: Samples } {
+  #learn(
+    known: DeviceRecord | undefined,
+    id: DeviceId,
+    door: Door,
+    report: Report,
+    at: Instant,
+  ): { readonly device: DeviceRecord; readonly freshness: Freshness; readonly samples: Samples } {
     const { hearing } = this.state;
     noteHeard(hearing, at);
-    let device = this.state.devices.get(id);
-    if (device === undefined) {
-      device = newDevice(id, door, at);
+    const device = known ?? newDevice(id, door, at);
+    if (known === undefined) {
       this.state.devices.set(id, device);
     }
     const freshness = note(device, report);
     if (freshness === "duplicate") {
-      return { freshness, samples: {} };
+      return { device, freshness, samples: {} };
     }
     this.state.counters.reports += 1;
     this.state.counters.late += freshness === "late" ? 1 : 0;
@@ -367,7 +372,7 @@ export class Conductor {
       const told = Seconds(Math.max(1, report.body.interval_s));
       hearing.interval = this.state.devices.size === 1 ? told : (Math.min(hearing.interval, told) as Millis);
     }
-    return { freshness, samples: learn(device, report, freshness, { door, at, deaf: deafnessOf(hearing, door, device.lastSeen) }) };
+    return { device, freshness, samples: learn(device, report, freshness, { door, at, deaf: deafnessOf(hearing, door, device.lastSeen) }) };
   }
 
   /** Why a rollout may not go past its canaries: a migration without a green matrix (R42). A rollback goes where devices have been. */

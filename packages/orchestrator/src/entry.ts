@@ -135,6 +135,22 @@ export function hex(bytes: Uint8Array): string {
   return bytes.toHex();
 }
 
+const digits = "0123456789abcdef";
+
+/** Whether a text is the lower-case hex of these bytes: what `hex` would tell, without making its text. */
+export function isHexOf(text: string, bytes: Uint8Array): boolean {
+  if (text.length !== 2 * bytes.length) {
+    return false;
+  }
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
+    if (text[2 * i] !== digits[byte >> 4] || text[2 * i + 1] !== digits[byte & 15]) {
+      return false;
+    }
+  }
+  return true;
+}
+
 export function unhex(text: string): Uint8Array {
   return Uint8Array.fromHex(text);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A report is heard: the device's rollout learns what it means, and so does the rollout that a rollback has left.
-import { type DeviceId, type Instant, isActive, type Judge, memberOf, type Rollout, settled, type Signal, signal } from "@coalmine/core";
+import { type Assignment, type Instant, isActive, type Judge, memberOf, type Rollout, settled, type Signal, signal } from "@coalmine/core";
 import type { Report } from "@coalmine/protocol";
 import type { HostState } from "./conductor.ts";
 import { cancel, type Effect } from "./dispatch.ts";
@@ -11,7 +11,7 @@ import { hasReturned, holds } from "./rollback.ts";
 import { signalsOf } from "./signals.ts";
 
 export interface Heard {
-  readonly device: DeviceId;
+  readonly device: DeviceRecord;
   readonly report: Report;
   readonly freshness: "new" | "late";
   readonly samples: Samples;
@@ -20,7 +20,7 @@ export interface Heard {
 
 /** Folds a report into the rollout its device is in; returns that rollout when something may have to be decided. */
 export function hear(state: HostState, judge: Judge, heard: Heard, effects: Effect[]): Rollout | undefined {
-  const { device: id, report, at } = heard;
+  const { device: { id }, report, at } = heard;
   const active = state.active.get(id);
   const rollout = active === undefined ? undefined : state.rollouts.get(active);
   const member = rollout === undefined ? undefined : memberOf(rollout, id);
@@ -34,10 +34,13 @@ export function hear(state: HostState, judge: Judge, heard: Heard, effects: Effe
   const left = rollout.rollback === null ? undefined : state.rollouts.get(rollout.rollback.of);
   if (left !== undefined) {
     // Until it has an order to go back, its own end with the release that is left is still open.
-    take(state, judge, left, heard, member.offer === 0 ? undefined : "crash");
+    const holder = memberOf(left, id);
+    if (holder !== undefined) {
+      take(state, judge, left, holder, heard, member.offer === 0 ? undefined : "crash");
+    }
   }
   const before = member.state;
-  const dirty = take(state, judge, rollout, heard, undefined, left);
+  const dirty = take(state, judge, rollout, member, heard, undefined, left);
   if (member.state !== before) {
     if (settled.has(member.state) || member.state === "confirmed") {
       effects.push({ kind: "clear", device: id });
@@ -59,18 +62,14 @@ export function hear(state: HostState, judge: Judge, heard: Heard, effects: Effe
 }
 
 /** Tells one rollout; `only` names the one kind of signal that still concerns it. Returns true when a verdict may have changed. */
-function take(state: HostState, judge: Judge, rollout: Rollout, heard: Heard, only: Signal["kind"] | undefined, left?: Rollout): boolean {
-  const device = state.devices.get(heard.device) as DeviceRecord;
+function take(state: HostState, judge: Judge, rollout: Rollout, member: Assignment, heard: Heard, only: Signal["kind"] | undefined, left?: Rollout): boolean {
+  const { device } = heard;
   const release = state.releases.get(rollout.release) as ReleaseRecord;
-  const member = memberOf(rollout, heard.device);
-  if (member === undefined) {
-    return false;
-  }
   const before = member.state;
   let dirty = false;
   for (const what of signalsOf(device, member, { artifact: artifactFor(release, device), left: leftOn(state, device, left) }, heard)) {
     if (only === undefined || what.kind === only) {
-      dirty = signal(rollout, judge, heard.device, what, heard.at) || dirty;
+      dirty = signal(rollout, judge, device.id, what, heard.at) || dirty;
     }
   }
   if (member.state !== before && (member.state === "reverted" || member.state === "refused")) {

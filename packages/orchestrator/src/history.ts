@@ -85,8 +85,8 @@ export function samplesOf(history: DeviceHistory, heartbeat: Heartbeat, heard: {
   if (drain !== undefined) {
     samples["battery-drain"] = drain;
   }
-  for (const [name, value] of Object.entries(samples)) {
-    remember(history, name, value, at);
+  for (const name in samples) {
+    remember(history, name, samples[name] as number, at);
   }
   return samples;
 }
@@ -105,8 +105,14 @@ function drainOf(history: DeviceHistory, level: number, at: Instant): number | u
   return Math.max(((from[1] - level) / (at - from[0])) * dayMs, 0.01);
 }
 
+/** What is remembered of a name that a device may have made up: what every object has under it is no mean. */
+function knownOf(history: DeviceHistory, name: string): Usual | undefined {
+  const known: unknown = history.usual[name];
+  return Array.isArray(known) ? (known as Usual) : undefined;
+}
+
 function remember(history: DeviceHistory, name: string, value: number, at: Instant): void {
-  const known = Object.hasOwn(history.usual, name) ? history.usual[name] : undefined;
+  const known = knownOf(history, name);
   if (known === undefined) {
     if (Number.isFinite(value) && Object.keys(history.usual).length < namesMax) {
       history.usual[name] = [value, 1, at];
@@ -124,7 +130,7 @@ function remember(history: DeviceHistory, name: string, value: number, at: Insta
 
 /** A device's usual value of a metric; undefined when it has reported too little of it lately. */
 export function usualOf(history: DeviceHistory, name: string, now: Instant): number | undefined {
-  const known = Object.hasOwn(history.usual, name) ? history.usual[name] : undefined;
+  const known = knownOf(history, name);
   return known === undefined || known[1] < samplesMin - 0.5 || now - known[2] > 2 * memoryMs ? undefined : known[0];
 }
 

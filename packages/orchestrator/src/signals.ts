@@ -2,7 +2,7 @@
 import { after, type Assignment, type Instant, Seconds, type Signal } from "@coalmine/core";
 import type { Attempt, Report } from "@coalmine/protocol";
 import type { DeviceRecord, Samples } from "./inventory.ts";
-import { hex, type ReleaseArtifact } from "./entry.ts";
+import { isHexOf, type ReleaseArtifact } from "./entry.ts";
 import { canSwapBack } from "./slots.ts";
 import { noWayBack } from "./way-back.ts";
 
@@ -41,7 +41,7 @@ export function signalsOf(
       if (freshness === "late" && report.boot !== device.boots[0]?.boot) {
         break;
       }
-      if (body.attempt !== null && hex(body.running.imageHash) !== target) {
+      if (body.attempt !== null && !isHexOf(target, body.running.imageHash)) {
         fromAttempt(body.attempt, "");
       }
       if (freshness === "late") {
@@ -50,7 +50,7 @@ export function signalsOf(
       signals.push({
         kind: "heard",
         interval: device.interval,
-        onRelease: hex(body.running.imageHash) === target,
+        onRelease: isHexOf(target, body.running.imageHash),
         confirmed: body.running.confirmed,
         boot: report.boot,
         metrics: {},
@@ -64,7 +64,7 @@ export function signalsOf(
       signals.push({
         kind: "heard",
         interval: device.interval,
-        onRelease: hex(body.imageHash) === target,
+        onRelease: isHexOf(target, body.imageHash),
         confirmed: body.confirmed,
         boot: report.boot,
         metrics: heard.samples,
@@ -92,7 +92,7 @@ export function signalsOf(
     case "crash":
       signals.push({
         kind: "crash",
-        onRelease: hex(body.imageHash) === target,
+        onRelease: isHexOf(target, body.imageHash),
         signature: `${body.reason}@${body.pc.toString(16)}`,
       });
       break;
