@@ -78,12 +78,35 @@ const decoder = new TextDecoder();
 
 /** JSON as the log holds it. */
 export function recordEntry(record: AuditRecord, at: Instant): LogEntry {
-  const device = "device" in record ? record.device : null;
-  return { at, type: record.type, device, body: encoder.encode(JSON.stringify(record)) };
+  return "device" in record ? new DeviceRecordEntry(record, at) : { at, type: record.type, device: null, body: jsonBytes(record) };
+}
+
+function jsonBytes(value: unknown): Uint8Array {
+  return encoder.encode(JSON.stringify(value));
+}
+
+/** What is recorded of one device is plain data that nothing changes: its bytes are made when the log reads them. */
+class DeviceRecordEntry implements LogEntry {
+  readonly type: string;
+  readonly at: Instant;
+  readonly device: DeviceId;
+  readonly #record: AuditRecord;
+  #body: Uint8Array | undefined;
+
+  constructor(record: Extract<AuditRecord, { readonly device: DeviceId }>, at: Instant) {
+    this.type = record.type;
+    this.at = at;
+    this.device = record.device;
+    this.#record = record;
+  }
+
+  get body(): Uint8Array {
+    return (this.#body ??= jsonBytes(this.#record));
+  }
 }
 
 export function undecodableEntry(device: DeviceId | null, fact: UndecodableFact, at: Instant): LogEntry {
-  return { at, type: "undecodable", device, body: encoder.encode(JSON.stringify(fact)) };
+  return { at, type: "undecodable", device, body: jsonBytes(fact) };
 }
 
 /** A report as it came: the CBOR bytes, unchanged, behind one byte for the door. */
@@ -133,22 +156,6 @@ export function readUndecodable(entry: LogEntry): UndecodableFact {
 /** Lower-case hex of bytes. */
 export function hex(bytes: Uint8Array): string {
   return bytes.toHex();
-}
-
-const digits = "0123456789abcdef";
-
-/** Whether a text is the lower-case hex of these bytes: what `hex` would tell, without making its text. */
-export function isHexOf(text: string, bytes: Uint8Array): boolean {
-  if (text.length !== 2 * bytes.length) {
-    return false;
-  }
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i] as number;
-    if (text[2 * i] !== digits[byte >> 4] || text[2 * i + 1] !== digits[byte & 15]) {
-      return false;
-    }
-  }
-  return true;
 }
 
 export function unhex(text: string): Uint8Array {

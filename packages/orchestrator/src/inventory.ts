@@ -3,7 +3,7 @@ import type { DeviceId, Instant, Millis } from "@coalmine/core";
 import { Seconds } from "@coalmine/core";
 import type { Attempt, BootloaderBuild, Hardware, Hello, Report } from "@coalmine/protocol";
 import { abilitiesOf } from "./abilities.ts";
-import { hex, isHexOf } from "./entry.ts";
+import { hex } from "./entry.ts";
 import { type Deafness, type DeviceHistory, newHistory, noteReport, samplesOf } from "./history.ts";
 import type { Door } from "./ports.ts";
 
@@ -166,9 +166,10 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
       device.attempt = body.attempt === null ? null : knownAttempt(body.attempt);
       break;
     case "heartbeat": {
-      if (device.running === null || !isHexOf(device.running.imageHash, body.imageHash)) {
+      const imageHash = hex(body.imageHash);
+      if (device.running === null || device.running.imageHash !== imageHash) {
         // Its hello is missing; the hash is enough to go on, the rest is asked for.
-        device.running = { imageHash: hex(body.imageHash), version: "", buildId: "", confirmed: body.confirmed };
+        device.running = { imageHash, version: "", buildId: "", confirmed: body.confirmed };
       } else {
         device.running.confirmed = body.confirmed;
       }

@@ -2,12 +2,12 @@
 import { after, type Assignment, type Instant, Seconds, type Signal } from "@coalmine/core";
 import type { Attempt, Report } from "@coalmine/protocol";
 import type { DeviceRecord, Samples } from "./inventory.ts";
-import { isHexOf, type ReleaseArtifact } from "./entry.ts";
+import { hex, type ReleaseArtifact } from "./entry.ts";
 import { canSwapBack } from "./slots.ts";
 import { noWayBack } from "./way-back.ts";
 
 /**
- * What one report means for the rollout a device takes part in. `artifact` is the one of the release that fits the
+ * What one report, which `device` knows of already, means for the rollout it takes part in. `artifact` is the one of the release that fits the
  * device. A late report (something newer was seen) speaks of crashes and ends only.
  */
 export function signalsOf(
@@ -25,6 +25,8 @@ export function signalsOf(
   const { body } = report;
   const target = artifact?.imageHash ?? "";
   const signals: Signal[] = [];
+  /** A hello or a heartbeat has just told what runs. */
+  const onRelease = device.running?.imageHash === target;
   /** What is known of the other slot, and where a member of a rollback stands: told with everything that is heard of it. */
   const way = left === undefined ? { keeps: noWayBack(device) === undefined } : { keeps: noWayBack(device) === undefined, swapBack: canSwapBack(device, target), ready: left.holds };
   const fromAttempt = (attempt: Attempt, reason: string): void => {
@@ -41,7 +43,7 @@ export function signalsOf(
       if (freshness === "late" && report.boot !== device.boots[0]?.boot) {
         break;
       }
-      if (body.attempt !== null && !isHexOf(target, body.running.imageHash)) {
+      if (body.attempt !== null && !onRelease) {
         fromAttempt(body.attempt, "");
       }
       if (freshness === "late") {
@@ -50,7 +52,7 @@ export function signalsOf(
       signals.push({
         kind: "heard",
         interval: device.interval,
-        onRelease: isHexOf(target, body.running.imageHash),
+        onRelease,
         confirmed: body.running.confirmed,
         boot: report.boot,
         metrics: {},
@@ -64,7 +66,7 @@ export function signalsOf(
       signals.push({
         kind: "heard",
         interval: device.interval,
-        onRelease: isHexOf(target, body.imageHash),
+        onRelease,
         confirmed: body.confirmed,
         boot: report.boot,
         metrics: heard.samples,
@@ -92,7 +94,7 @@ export function signalsOf(
     case "crash":
       signals.push({
         kind: "crash",
-        onRelease: isHexOf(target, body.imageHash),
+        onRelease: hex(body.imageHash) === target,
         signature: `${body.reason}@${body.pc.toString(16)}`,
       });
       break;

@@ -221,7 +221,8 @@ export class VirtualSite {
     const counts = this.#counts[kind];
     const nth = counts[device] as number;
     counts[device] = nth + 1;
-    return this.network.arrivals(this.#id(device), kind, nth, this.world.now);
+    const { id, connectivity } = this.#options.descriptions[device] as DeviceDescription;
+    return this.network.arrivals(id, kind, nth, this.world.now, connectivity);
   }
 
   #send(id: DeviceId, command: Command): void {

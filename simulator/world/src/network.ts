@@ -83,10 +83,10 @@ export class Network {
 
   /**
    * Milliseconds after `now` at which the `nth` message of a kind arrives: one number as a rule, more for duplicates,
-   * none when it never does.
+   * none when it never does. Who has the device's usual conditions at hand saves the look-up.
    */
-  arrivals(device: DeviceId, kind: MessageKind, nth: number, now: Instant): readonly number[] {
-    const conditions = this.#at(device, now);
+  arrivals(device: DeviceId, kind: MessageKind, nth: number, now: Instant, usual: LinkConditions = this.#conditions(device)): readonly number[] {
+    const conditions = this.#at(device, now, usual);
     const direction = kind === "command" || kind === "block" ? "down" : "up";
     const assured = kind === "report" || kind === "piece" || kind === "command";
     const heals = this.#healsAt(device, direction, now);
@@ -126,8 +126,8 @@ export class Network {
     return arrivals;
   }
 
-  #at(device: DeviceId, now: Instant): LinkConditions {
-    let conditions = this.#conditions(device);
+  #at(device: DeviceId, now: Instant, usual: LinkConditions): LinkConditions {
+    let conditions = usual;
     for (const extra of this.#extra) {
       if (now >= extra.from && now < extra.until && concerns(extra.devices, device)) {
         conditions = { ...conditions, ...extra.conditions };
