@@ -35,7 +35,8 @@ function remote(): string {
 }
 
 /**
- * Makes the workspace of firmware/west.yml and fetches what it pins: Zephyr, MCUboot and their modules, some 2 GB. Says what
+ * Makes the workspace of firmware/west.yml and fetches what it pins: Zephyr, MCUboot and their modules, some 2 GB, and the Python packages
+ * that they ask for. Says what
  * is missing, and whether the servers can be reached at all, before west tries for minutes.
  */
 export function setupWorkspace(args: readonly string[]): number {
@@ -53,7 +54,8 @@ export function setupWorkspace(args: readonly string[]): number {
   mkdirSync(join(workspace, ".west"), { recursive: true });
   // By hand, because `west init -l` would make the repository itself the workspace and clone into it.
   writeFileSync(join(workspace, ".west/config"), `[manifest]\npath = ${relative(workspace, firmware)}\nfile = west.yml\n\n[zephyr]\nbase = zephyr\n`);
-  return west(["update", "--narrow", "-o=--depth=1", ...args], workspace);
+  const updated = west(["update", "--narrow", "-o=--depth=1", ...args], workspace);
+  return updated === 0 ? west(["packages", "pip", "--install"], workspace) : updated;
 }
 
 /** The release that firmware/west.yml pins. */

@@ -2,9 +2,9 @@
 // `npx west …` runs Zephyr's west; `npx west --install` installs it into .venv first.
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
-import { join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { installWest, westVersion } from "./install.ts";
-import { locateWest } from "@coalmine/boards/west";
+import { locateWest, venvProgram } from "@coalmine/boards/west";
 
 const exitEnvironment = 4;
 const repository = join(import.meta.dirname, "../../..");
@@ -37,7 +37,18 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(advice(west.tried));
     return exitEnvironment;
   }
-  return await run(west.command, args);
+  return await run(west.command, args, activated(west.command[0], root, windows));
+}
+
+/**
+ * West of `.venv` runs as in an activated one: Zephyr's sysbuild looks along PATH for the Python of its images, and that one must have
+ * Zephyr's modules, too.
+ */
+function activated(program: string, root: string, windows: boolean): NodeJS.ProcessEnv {
+  if (program !== venvProgram(root, "west", windows)) {
+    return process.env;
+  }
+  return { ...process.env, VIRTUAL_ENV: join(root, ".venv"), PATH: `${dirname(program)}${delimiter}${process.env["PATH"] ?? ""}` };
 }
 
 function advice(tried: readonly string[]): string {
@@ -49,8 +60,8 @@ Or by hand:  python3 -m venv .venv && .venv/bin/pip install west==${westVersion}
 `;
 }
 
-async function run([program, ...before]: readonly [string, ...string[]], args: readonly string[]): Promise<number> {
-  const child = spawn(program, [...before, ...args], { stdio: "inherit" });
+async function run([program, ...before]: readonly [string, ...string[]], args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const child = spawn(program, [...before, ...args], { stdio: "inherit", env });
   // Ctrl-C reaches west from the terminal; we stay until it has ended.
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => child.kill("SIGTERM"));

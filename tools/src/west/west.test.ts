@@ -64,11 +64,11 @@ test("folders, files that are not executable and programs that fail are not west
   expect(search(root, [bin, folderCalledWest])).toEqual({ kind: "absent", tried: [`${failing} -m west`] });
 });
 
-/** `npx west …` with only these folders on PATH and an empty place for .venv. */
-function wrapper(path: readonly string[], args: readonly string[]) {
+/** `npx west …` with only these folders on PATH and this place for .venv. */
+function wrapper(path: readonly string[], args: readonly string[], root = folder()) {
   return spawnSync(process.execPath, [join(repositoryRoot(), "tools/bin/west.js"), ...args], {
     encoding: "utf8",
-    env: { ...process.env, PATH: path.join(delimiter), COALMINE_WEST_ROOT: folder() },
+    env: { ...process.env, PATH: path.join(delimiter), COALMINE_WEST_ROOT: root },
   });
 }
 
@@ -77,6 +77,12 @@ test("npx west passes arguments, output and the exit code through", () => {
   program(join(bin, "west"), `#!/bin/sh\n[ "$1" = "--version" ] && { echo "West version: v1.5.0"; exit 0; }\necho "ran: $*"\nexit 7\n`);
   const ran = wrapper([bin], ["build", "-b", "native_sim"]);
   expect([ran.status, ran.stdout]).toEqual([7, "ran: build -b native_sim\n"]);
+});
+
+test("west of .venv runs as in an activated environment: its programs come first", () => {
+  const [root, bin] = [folder(), folder()];
+  program(venvProgram(root, "west", false), `#!/bin/sh\n[ "$1" = "--version" ] && { echo "West version: v1.5.0"; exit 0; }\necho "$VIRTUAL_ENV $PATH"\n`);
+  expect(wrapper([bin], ["build"], root).stdout).toBe(`${join(root, ".venv")} ${join(root, ".venv/bin")}${delimiter}${bin}\n`);
 });
 
 test("without west it explains what to do, prints nothing on stdout and exits 4", () => {
