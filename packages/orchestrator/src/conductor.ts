@@ -531,7 +531,7 @@ export class Conductor {
       return;
     }
     const refusal = refusalOf(release, device);
-    if (refusal !== undefined && refusal.code !== "running" && refusal.code !== "quarantined") {
+    if (refusal !== undefined && refusal.code !== "running" && refusal.code !== "quarantined" && refusal.code !== "bootloader") {
       const authority = { by: "coalmine", reason: `preflight: ${refusal.reason}` };
       this.#record(rollout, orderRollout(rollout, this.judge, { kind: "excuse", device: id, authority }, at), at, outcome);
     }

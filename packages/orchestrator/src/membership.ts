@@ -23,7 +23,7 @@ import { comparedMetrics } from "./gate-specs.ts";
 import { baselineOf, usualOf } from "./history.ts";
 import { type DeviceRecord, dimension, isLab, reports } from "./inventory.ts";
 import { resolve } from "./selector.ts";
-import { roomMax } from "./slots.ts";
+import { downgradeVerdict, roomMax } from "./slots.ts";
 import { orderOf } from "./versions.ts";
 
 export interface ReleaseRecord {
@@ -183,7 +183,7 @@ function usualFor(device: DeviceRecord, metrics: readonly string[], at: Instant)
 
 /** Why a device cannot take a release: what about it, for programs, and in words. */
 export interface Refusal {
-  readonly code: "hardware" | "variant" | "partition-map" | "room" | "running" | "sample-key" | "direct-xip" | "schema" | "from" | "quarantined";
+  readonly code: "hardware" | "variant" | "partition-map" | "room" | "running" | "sample-key" | "bootloader" | "schema" | "from" | "quarantined";
   readonly reason: string;
 }
 
@@ -216,8 +216,10 @@ export function refusalOf(release: ReleaseRecord, device: DeviceRecord): Refusal
   if (artifact.sampleKey !== undefined && !isLab(device)) {
     return { code: "sample-key", reason: `it is no lab device, and release ${release.id} is signed with MCUboot's published sample key ${artifact.sampleKey}` };
   }
-  if (mode === "direct-xip" && running !== null && orderOf(artifact.version, running.version) === "older") {
-    return { code: "direct-xip", reason: `direct-xip runs the newest version, and ${artifact.version} is older than ${running.version}` };
+  // Counters are compared by preflight and rollback, who know that of the image that runs.
+  const verdict = downgradeVerdict(device, artifact, undefined);
+  if (verdict.kind === "refuses") {
+    return { code: "bootloader", reason: verdict.reason };
   }
   if (device.quarantined.includes(release.id)) {
     return { code: "quarantined", reason: `release ${release.id} is quarantined for it: it reverted or refused it before` };

@@ -2,7 +2,7 @@
 // R13: a release is checked by its binary, against itself and against the fleet.
 import { bootConfig, buildImage, loadPublicKey, padImage, parseVersion, type PublicKey, slotCapacity } from "@coalmine/mcuboot";
 import { ED25519, ED25519_OTHER, P256 } from "@coalmine/mcuboot/testing";
-import type { Hardware, Hello, Report, SwapMode } from "@coalmine/protocol";
+import type { DowngradePrevention, Hardware, Hello, Report, SwapMode } from "@coalmine/protocol";
 import { describe, expect, test } from "vitest";
 import { Conductor } from "./conductor.ts";
 import type { Declaration } from "./declaration.ts";
@@ -37,6 +37,8 @@ function image(choice: Choice = {}): Uint8Array {
 }
 
 interface Board extends Partial<Pick<Hardware, "mode" | "slotSize">> {
+  /** How its bootloader prevents downgrades, where it says so. */
+  readonly downgrade?: DowngradePrevention;
   readonly version?: string;
   readonly confirmed?: boolean;
   readonly site?: string;
@@ -51,6 +53,7 @@ function fleet(boards: Readonly<Record<string, Board>>): Conductor {
     const speaker = new Speaker(id);
     speaker.running = board.version ?? "1.0.0";
     speaker.confirmed = board.confirmed ?? true;
+    speaker.downgrade = board.downgrade;
     const hello = speaker.hello();
     if (hello.body.kind !== "hello") {
       throw new Error("a hello");
@@ -201,6 +204,33 @@ describe("from-versions", () => {
     expect(check(later, "1.1.0")).toMatchObject({ installable: 1, risky: 2, refused: 0 });
     expect(check(later, "1.2.0").fromVersions[1]?.obstacles).toEqual(["no security counter, below the 5 of 1.0.5: a bootloader that compares counters refuses it"]);
     expect(check(later, "1.3.0").fromVersions[1]?.obstacles).toEqual([]);
+  });
+
+  test("a bootloader that has said how it was built is told of in so many words: one that would refuse is left out, one that would not is no risk (R34)", () => {
+    const running = (downgrade: DowngradePrevention) => ({ version: "2.0.0", downgrade });
+    const conductor = fleet({ d0: running("none"), d1: running("version"), d2: running("counter"), d3: { version: "1.1.0+7", downgrade: "version+build" }, d4: { version: "1.1.0+7", downgrade: "version" }, d5: { version: "2.0.0" } });
+    register(conductor, image());
+    expect(check(conductor).devices.map((one) => `${one.outcome} ${one.code ?? ""} ${one.reasons.join()}`)).toEqual([
+      "installable  ",
+      "refused bootloader its bootloader prevents downgrades: 1.1.0 is older than 2.0.0",
+      "risky  its bootloader compares security counters, and that of 2.0.0 is not known",
+      "refused bootloader its bootloader prevents downgrades: 1.1.0 is older than 1.1.0+7",
+      "installable  ",
+      "risky  1.1.0 is older than 2.0.0: a bootloader with downgrade prevention refuses it",
+    ]);
+    const { membership } = startRollout(conductor, { release: "1.1.0", plan: planFromData({ stages: ["100%"], gates: { "boot-confirmation": {} } }), seed: 1, authority: operator }, start);
+    expect(membership.members.map(({ device }) => device).toSorted()).toEqual(["d0", "d2", "d4", "d5"]);
+  });
+
+  test("a counter that is known to be lower is told of as what it is", () => {
+    const first = fleet({ d0: {} });
+    const counted = image({ version: "1.0.5", securityCounter: 5 });
+    register(first, counted, "1.0.5");
+    const hash = first.state.releases.get("1.0.5" as never)?.artifacts[0]?.imageHash ?? "";
+    const conductor = fleet({ d0: { version: "1.0.5", imageHash: Uint8Array.fromHex(hash), downgrade: "counter" }, d1: { version: "1.0.5", imageHash: Uint8Array.fromHex(hash), downgrade: "version" } });
+    register(conductor, counted, "1.0.5");
+    register(conductor, image({ securityCounter: 4 }), "1.1.0");
+    expect(check(conductor, "1.1.0").devices.map((one) => one.reasons)).toEqual([["its bootloader compares security counters: 4 is below the 5 of 1.0.5"], []]);
   });
 
   test("direct-XIP runs the newest version: an older one is refused for it, an equal one is a risk", () => {

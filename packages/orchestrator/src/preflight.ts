@@ -7,7 +7,7 @@ import { Hops } from "./hops.ts";
 import type { DeviceRecord } from "./inventory.ts";
 import { type LayoutReport, layoutReport } from "./layout.ts";
 import { artifactFor, type Refusal, type ReleaseRecord } from "./membership.ts";
-import { type BootloaderFacts, bootloaderFacts, roomMax } from "./slots.ts";
+import { type BootloaderFacts, bootloaderFacts, downgradeVerdict, roomMax } from "./slots.ts";
 import { orderOf } from "./versions.ts";
 
 export interface PreflightDevice {
@@ -36,7 +36,7 @@ export interface FromVersion {
   readonly devices: number;
   readonly installable: number;
   readonly direction: "upgrade" | "same" | "downgrade" | "unknown";
-  /** Why some bootloaders do not install it over this version; devices do not report which checks theirs makes. */
+  /** Why bootloaders do not install it over this version, or may not where devices have not said how theirs was built. */
   readonly obstacles: readonly string[];
 }
 
@@ -136,7 +136,10 @@ function hopsNeeded(devices: readonly PreflightDevice[]): HopNeeded[] {
   return [...needed].map(([release, tally]) => ({ release, devices: tally.devices, from: [...tally.from].sort() })).sort((a, b) => b.devices - a.devices);
 }
 
-/** Why a bootloader may refuse the artifact over what the device runs: downgrade prevention by version, or by counter. */
+/**
+ * Why the device's bootloader refuses the artifact over what it runs, when the device has said how that was built; else why one may:
+ * downgrade prevention by version, or by counter.
+ */
 function obstaclesOf(artifact: ReleaseArtifact | undefined, device: DeviceRecord, known: Known): string[] {
   if (artifact === undefined || device.running === null) {
     return [];
@@ -144,11 +147,15 @@ function obstaclesOf(artifact: ReleaseArtifact | undefined, device: DeviceRecord
   const from = device.running.version || "unknown";
   const obstacles: string[] = [];
   const order = orderOf(artifact.version, from);
+  if (device.hardware?.mode === "direct-xip" && (order === "same" || order === "rebuilt")) {
+    return [`${artifact.version} is not newer than ${from}: direct-xip stays with the first slot when versions are equal`];
+  }
+  if (device.bootloader !== null || device.hardware?.mode === "direct-xip") {
+    const verdict = downgradeVerdict(device, artifact, known.get(device.running.imageHash));
+    return verdict.kind === "accepts" ? [] : [verdict.reason];
+  }
   if (order === "older") {
     obstacles.push(`${artifact.version} is older than ${from}: a bootloader with downgrade prevention refuses it`);
-  }
-  if (device.hardware?.mode === "direct-xip" && (order === "same" || order === "rebuilt")) {
-    obstacles.push(`${artifact.version} is not newer than ${from}: direct-xip stays with the first slot when versions are equal`);
   }
   // A running image without a counter allows everything; one in a new image is then enough for the next.
   const counter = known.get(device.running.imageHash)?.securityCounter;

@@ -304,7 +304,7 @@ function classOf(view: FleetView, context: Context, member: Assignment, device: 
   }
   const offered = artifactFor(target, device);
   const refusal = refusalOf(target, device);
-  if (refusal !== undefined && refusal.code !== "running" && refusal.code !== "direct-xip") {
+  if (refusal !== undefined && refusal.code !== "running" && refusal.code !== "bootloader") {
     return make(refusal.code === "schema" ? "schema" : "unfit", refusal.reason);
   }
   // What will run when it goes back is the release that is left, whether its swap is behind it or ahead.

@@ -95,7 +95,7 @@ function predict(device: DeviceRecord, offered: Iterable<Candidate>, known: Know
   for (const { release, target, way } of offered) {
     const to = release?.id ?? target.version;
     const refusal = release === undefined ? undefined : refusalOf(release, device);
-    if (refusal !== undefined && refusal.code !== "direct-xip") {
+    if (refusal !== undefined && refusal.code !== "bootloader") {
       obstacle ??= refusal.code === "schema" ? { way: "schema", to, reason: refusal.reason } : undefined;
       continue;
     }
