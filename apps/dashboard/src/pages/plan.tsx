@@ -163,7 +163,7 @@ function Forecast({ membership }: { readonly membership: MembershipView }): JSX.
         </ul>
         <Table
           label="Stages"
-          columns={[{ title: "stage" }, { title: "devices by its end", number: true }, { title: "controls", number: true }, { title: "excludes failures over", number: true }, { title: "harmed at worst after it", number: true }, { title: "a good release takes", number: true }]}
+          columns={[{ title: "stage" }, { title: "devices by its end", number: true }, { title: "controls", number: true }, { title: "excludes harm to over", number: true }, { title: "harmed at worst after it", number: true }, { title: "a good release takes", number: true }]}
           rows={power.stages.map((stage) => [stage.stage, count(stage.devices), count(stage.controls), percent(stage.margin), count(stage.harmedAtWorst), stage.hours === null ? <strong key="never" class="warn-text">cannot pass</strong> : duration(stage.hours * 3_600_000)])}
         />
       </Card>
