@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An image file as plain JSON: everything it says of itself, nothing about whether it would be run.
+import { buildIdIn } from "@coalmine/coredump";
 import { formatVersion, ImageFlag, type MalformedImage, parseImage, TlvType } from "@coalmine/mcuboot";
 import { createHash } from "node:crypto";
 
@@ -18,6 +19,7 @@ export interface ImageDescription {
   readonly imageHash: string | null;
   readonly computedHash: string;
   readonly hashMatches: boolean;
+  /** The GNU build id in the program, as devices report it; null when its linker put none there. */
   readonly buildId: string | null;
   readonly keyHashes: readonly string[];
   readonly signatures: readonly string[];
@@ -28,7 +30,6 @@ export interface ImageDescription {
   readonly padding: string;
 }
 
-const buildIdBytes = 20;
 const valueBytesShown = 512;
 
 export function describeImage(bytes: Uint8Array): ImageDescription | MalformedImage {
@@ -53,7 +54,7 @@ export function describeImage(bytes: Uint8Array): ImageDescription | MalformedIm
     imageHash: hash,
     computedHash: image.computedHash.toHex(),
     hashMatches: hash === image.computedHash.toHex(),
-    buildId: hash?.slice(0, buildIdBytes * 2) ?? null,
+    buildId: buildIdIn(bytes.subarray(image.hdrSize, image.hdrSize + image.imgSize)),
     keyHashes: image.keyHashes.map((one) => one.toHex()),
     signatures: image.signatures.map(tlvName),
     securityCounter: image.securityCounter ?? null,

@@ -71,4 +71,4 @@ export const deviceCrashes = z.object({
   files: z.array(file),
 });
 
-export const addedSymbols = z.object({ release: z.string(), buildId: z.string(), digest: z.string(), size: z.number(), symbols: z.number() });
+export const addedSymbols = z.object({ release: z.string(), buildId: z.string(), imageHashes: z.array(z.string()).describe("the artifacts that it is the program of"), digest: z.string(), size: z.number(), symbols: z.number() });

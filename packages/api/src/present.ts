@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Assignment, type Instant, type Judge, memberOf, type Rollout, waitsFor } from "@coalmine/core";
-import { bootloaderFacts, describePower, type PlanPower, type DeviceRecord, type HostState, releaseNeeds, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
+import { bootloaderFacts, buildIdOf, describePower, type PlanPower, type DeviceRecord, type HostState, releaseNeeds, type ReleaseRecord, type RolloutSummary, summarise } from "@coalmine/orchestrator";
 
 /** What the API says of a device. */
 export function presentDevice(state: HostState, device: DeviceRecord) {
@@ -55,7 +55,8 @@ export function releaseOn(state: HostState, device: DeviceRecord): string | null
 
 /** A release, and what still needs it: one without any need may be archived. */
 export function presentRelease(state: HostState, release: ReleaseRecord) {
-  const { id, version, artifacts, notes, storage, migration, from, hop, matrix, symbols, barred, archived } = release;
+  const { id, version, notes, storage, migration, from, hop, matrix, symbols, barred, archived } = release;
+  const artifacts = release.artifacts.map((artifact) => ({ ...artifact, buildId: buildIdOf(release, artifact) }));
   return { id, version, artifacts, notes, storage, migration, from, hop, matrix, symbols: Object.entries(symbols).map(([buildId, { size }]) => ({ buildId, size })), barred, archived: archived === null ? null : { ...archived, at: iso(archived.at) }, neededBy: archived === null ? releaseNeeds(state, release) : [] };
 }
 

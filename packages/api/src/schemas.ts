@@ -191,7 +191,7 @@ const storageSchema = z.object({ minRead: z.number(), maxRead: z.number(), write
 export const release = z.object({
   id: z.string(),
   version: z.string(),
-  artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), format: z.literal("swu").optional(), imageHash: z.string(), buildId: z.string(), size: z.number(), version: z.string(), securityCounter: z.number().optional(), sampleKey: z.string().optional() })),
+  artifacts: z.array(z.object({ variant: variant.loose(), digest: z.string(), format: z.literal("swu").optional(), imageHash: z.string(), buildId: z.string().nullable().describe("of its ELF, as devices report it; null until that was given"), size: z.number(), version: z.string(), securityCounter: z.number().optional(), sampleKey: z.string().optional() })),
   notes: z.string(),
   storage: storageSchema.nullable().describe("storage schemas it reads and writes; null when not declared"),
   migration: z.boolean(),

@@ -154,6 +154,11 @@ function buriedBuildId(sections: readonly Uint8Array[], little: boolean): string
   return null;
 }
 
+/** The GNU build id that a little-endian program holds in its bytes, in hex; null when its linker put none there. */
+export function buildIdIn(program: Uint8Array): string | null {
+  return buriedBuildId([program], true);
+}
+
 /** The symbol of this name. */
 export function findSymbol(table: SymbolTable, name: string): ElfSymbol | undefined {
   return table.symbols.find((symbol) => symbol.name === name);

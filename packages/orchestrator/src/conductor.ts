@@ -603,7 +603,7 @@ export class Conductor {
       case "symbols-added": {
         const release = state.releases.get(change.release);
         if (release !== undefined) {
-          release.symbols[change.buildId] = { digest: change.digest, size: change.size };
+          release.symbols[change.buildId] = { digest: change.digest, size: change.size, imageHashes: change.imageHashes };
           release.revision += 1;
         }
         break;

@@ -13,7 +13,6 @@ export interface ReleaseArtifact {
   readonly format?: "swu" | undefined;
   /** MCUboot image hash, lower-case hex. Of a SWUpdate archive, the digest of the file. */
   readonly imageHash: string;
-  readonly buildId: string;
   readonly size: number;
   readonly version: string;
   /** MCUboot's security counter, when the image carries one. */
@@ -51,6 +50,8 @@ export type Change =
       readonly type: "symbols-added";
       readonly release: ReleaseId;
       readonly buildId: string;
+      /** The artifacts that it is the program of, by image hash. */
+      readonly imageHashes?: readonly string[];
       readonly digest: Digest;
       readonly size: number;
       readonly authority: Authority;

@@ -191,7 +191,7 @@ export class Host implements ProxyHost {
 
   /** Keeps the ELF of a build of a release; names for the addresses of its crashes. Throws `symbols/...` for what is no ELF with symbols. */
   async addSymbols(input: SymbolsInput): Promise<AddedSymbols> {
-    const inspected = inspectSymbols(this.conductor, input);
+    const inspected = inspectSymbols(this.conductor, input, this.#options.artifacts);
     const digest = await this.#options.artifacts.put(input.bytes);
     await this.#carryOut(addSymbols(this.conductor, input, { ...inspected, digest }, this.#options.clock.now()));
     return { ...inspected, digest };

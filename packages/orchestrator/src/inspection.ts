@@ -30,7 +30,7 @@ export function inspectArtifact(input: ArtifactInput, keys: readonly PublicKey[]
   }
   if (input.format === "swu") {
     const sha256 = createHash("sha256").update(bytes).digest("hex");
-    return { variant, digest: sha256 as Digest, format: "swu", imageHash: sha256, buildId: sha256.slice(0, 40), size: bytes.length, version: swuVersion(bytes, where) };
+    return { variant, digest: sha256 as Digest, format: "swu", imageHash: sha256, size: bytes.length, version: swuVersion(bytes, where) };
   }
   const image = parseImage(bytes);
   if (image.kind === "malformed") {
@@ -57,7 +57,6 @@ export function inspectArtifact(input: ArtifactInput, keys: readonly PublicKey[]
     variant,
     digest: createHash("sha256").update(bytes).digest("hex") as Digest,
     imageHash,
-    buildId: imageHash.slice(0, 40),
     size: bytes.length,
     // Devices leave a build number of 0 out.
     version: formatVersion(verified.version).replace(/\+0$/, ""),

@@ -40,7 +40,7 @@ export interface ReleaseRecord {
   /** Version that devices outside `from` go through first. */
   readonly hop: string | null;
   /** ELF files by build id, as artifacts: names for the addresses of crashes. */
-  readonly symbols: Record<string, { readonly digest: Digest; readonly size: number }>;
+  readonly symbols: Record<string, { readonly digest: Digest; readonly size: number; readonly imageHashes?: readonly string[] | undefined }>;
   /** What its migration was tested with, and by whom; null without. */
   matrix: (MatrixResult & { readonly by: string }) | null;
   /** Why it is barred; null when it may be offered. */

@@ -4,6 +4,7 @@ import type { Instant } from "@coalmine/core";
 import { setImmediate } from "node:timers/promises";
 import { type AuditLine, auditLine } from "./audit.ts";
 import type { Conductor, HostState } from "./conductor.ts";
+import { buildIdOf } from "./crash/symbols.ts";
 import { readRecord } from "./entry.ts";
 import { type DeviceRecord, dimension } from "./inventory.ts";
 import { escape, list, table } from "./markdown.ts";
@@ -23,7 +24,7 @@ export async function releaseNotes(conductor: Conductor, log: EventLog, release:
   if (release.notes.trim() !== "") {
     lines.push("", "## What changed", "", ...release.notes.trim().split("\n").map((line) => escape(line)));
   }
-  lines.push("", "## Artifacts", "", ...table(["variant", "version", "bytes", "image hash", "build", "SHA-256"], release.artifacts.map((one) => [`${one.variant.board}/${one.variant.revision}/${one.variant.partitionMap}`, one.version, String(one.size), one.imageHash, one.buildId, one.digest])));
+  lines.push("", "## Artifacts", "", ...table(["variant", "version", "bytes", "image hash", "build", "SHA-256"], release.artifacts.map((one) => [`${one.variant.board}/${one.variant.revision}/${one.variant.partitionMap}`, one.version, String(one.size), one.imageHash, buildIdOf(release, one) ?? "-", one.digest])));
   if (release.storage !== null) {
     const { minRead, maxRead, writes } = release.storage;
     lines.push("", `Reads storage schemas ${minRead} to ${maxRead} and writes ${writes}${release.migration ? ": a migration" : ""}.`);

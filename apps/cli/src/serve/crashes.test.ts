@@ -59,11 +59,14 @@ test("a crash on a release is an issue with its dump; symbols name it; a restart
   const before = (await first.get("/crashes"))["issues"] as { id: string; symbolised: boolean; releases: unknown }[];
   expect(before).toMatchObject([{ devices: 1, count: 1, dumps: 1, symbolised: false, releases: [{ release: "1.1.0", version: "1.1.0", symbols: false }] }]);
 
+  expect(await first.get("/releases/1.1.0")).toMatchObject({ artifacts: [{ buildId: null }] });
   const put = (payload: Uint8Array, query = "") =>
     first.api.inject({ method: "PUT", url: `/releases/1.1.0/symbols?by=ada${query}`, headers: { host: "localhost", "content-type": "application/octet-stream" }, payload: Buffer.from(payload) });
   expect((await put(new Uint8Array(100))).json()).toMatchObject({ error: { code: "symbols/elf" } });
   expect((await put(elf)).json()).toMatchObject({ error: { code: "symbols/build", message: expect.stringContaining("name the build id") } });
   expect((await put(elf, `&build=${build.toHex()}`)).json()).toMatchObject({ release: "1.1.0", buildId: build.toHex(), symbols: 1 });
+  // The build id of an artifact is what its devices report: that of its ELF.
+  expect(await first.get("/releases/1.1.0")).toMatchObject({ artifacts: [{ buildId: build.toHex() }], symbols: [{ buildId: build.toHex() }] });
   await first.index.settled();
 
   const [issue] = (await first.get("/crashes?release=1.1.0"))["issues"] as { id: string; signature: string }[];

@@ -15,7 +15,8 @@ export class MemoryLog implements EventLog {
   }
 
   append(entry: LogEntry): number {
-    const stored = { ...entry, sequence: this.entries.length + 1 };
+    const { at, type, device, body } = entry; // the body may be made when it is read
+    const stored = { at, type, device, body, sequence: this.entries.length + 1 };
     this.entries.push(stored);
     this.#sums.push(sum(this.#sums.at(-1) ?? "", stored));
     return stored.sequence;

@@ -102,7 +102,6 @@ export function aRelease(id: string): Extract<Change, { type: "release-created" 
       variant: { board: "nrf52840dk", revision, partitionMap: "pm1" },
       digest: hashOf(`file ${id} ${revision}`).toHex() as Digest,
       imageHash: hashOf(id).toHex(),
-      buildId: hashOf(id).subarray(0, 20).toHex(),
       size: 32_000,
       version: id,
     })),
