@@ -69,7 +69,7 @@ export function ReleasePage({ id, fleet }: { readonly id: string; readonly fleet
             artifact.variant.partitionMap,
             bytes(artifact.size),
             <code key="image" title={artifact.imageHash}>{artifact.imageHash.slice(0, 16)}</code>,
-            <code key="build" title={artifact.buildId}>{artifact.buildId.slice(0, 16)}</code>,
+            artifact.buildId === null ? "no symbols yet" : <code key="build" title={artifact.buildId}>{artifact.buildId.slice(0, 16)}</code>,
             artifact.sampleKey === undefined ? "by a trusted key" : <strong key="key" class="warn-text">by MCUboot's published sample key {artifact.sampleKey}</strong>,
           ])}
         />
