@@ -55,6 +55,13 @@ describe("a flash file", () => {
     expect(inspectFlash(composed()).slots[1]).toMatchObject({ image: null, reason: "empty" });
   });
 
+  test("holds settings where Zephyr's NVS finds them", () => {
+    const settings = new Map([["node/1/period", Uint8Array.of(45, 0, 0, 0)], ["coalmine/secret", new TextEncoder().encode("ab".repeat(32))]]);
+    const file = composed({ settings });
+    expect(inspectFlash(file).settings).toEqual(settings);
+    expect(() => composed({ settings: new Map([["large", new Uint8Array(4_090)]]) })).toThrow(expect.objectContaining({ code: "nvs/full" }));
+  });
+
   test("takes another image, a request for the kept one, and a planned cut that counts from now", () => {
     const file = composed();
     installSecond(file, image("3.0.0"));

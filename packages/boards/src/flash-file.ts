@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError } from "@coalmine/core";
-import { AREAS, FILE_BYTES, FLASH_BYTES, IMAGE_HEADER_BYTES, REGIONS, type Region, TRAILERS } from "./memory-map.ts";
+import { AREAS, FILE_BYTES, FLASH_BYTES, IMAGE_HEADER_BYTES, REGIONS, type Region, STORAGE, TRAILERS } from "./memory-map.ts";
 import { Flash, padImage, parseImage, setPending } from "@coalmine/mcuboot";
+import { nvsToBytes, nvsWith, settingEntries } from "@coalmine/nvs";
 import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { type CutStyle, decodeLaboratory, encodeLaboratory, type Identity, type Laboratory, type LaboratorySettings, WORDS } from "./laboratory.ts";
 
@@ -13,6 +14,8 @@ export interface FlashContents {
   readonly image?: Uint8Array | undefined;
   /** An image in slot 1. */
   readonly second?: { readonly image: Uint8Array; /** Asks for a test swap at the next boot. */ readonly pending: boolean } | undefined;
+  /** Stored settings by name, as provisioning leaves them. */
+  readonly settings?: ReadonlyMap<string, Uint8Array> | undefined;
   readonly identity: Identity;
   readonly laboratory?: LaboratorySettings | undefined;
 }
@@ -20,7 +23,8 @@ export interface FlashContents {
 /**
  * Makes the file that is a board: flash erased but for the contents, and the laboratory page. The file is sparse: 2 of its 16 MiB take room.
  *
- * @throws CoalmineError `boards/bad-image` for what does not fit or is no image, `boards/bad-identity`, `boards/file` when it cannot be written.
+ * @throws CoalmineError `boards/bad-image` for what does not fit or is no image, `nvs/full` for settings of more than a sector, `boards/bad-identity`, `boards/file` when it
+ * cannot be written.
  */
 export function composeFlash(file: string, contents: FlashContents): void {
   const flash = new Uint8Array(FLASH_BYTES).fill(0xff);
@@ -33,6 +37,9 @@ export function composeFlash(file: string, contents: FlashContents): void {
     const { image, pending } = contents.second;
     const checked = checkedImage(image, "the second image");
     place(flash, REGIONS.slot1, pending ? padImage(checked, { slotSize: REGIONS.slot1.bytes, align: 4, maxImgSectors: 128 }) : checked, "the second image");
+  }
+  if (contents.settings !== undefined) {
+    flash.set(nvsToBytes(nvsWith(STORAGE, settingEntries(contents.settings))), REGIONS.storage.offset);
   }
   const page = encodeLaboratory(contents.identity, contents.laboratory);
   withFile(file, "w+", (fd) => {

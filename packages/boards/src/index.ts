@@ -2,7 +2,7 @@
 export type { ConsoleMatch } from "./console.ts";
 export { BoardConsole, LineReader } from "./console.ts";
 export type { FlashContents } from "./flash-file.ts";
-export { armCut, composeFlash, installSecond, readLaboratory, requestSwap } from "./flash-file.ts";
+export { armCut, composeFlash, installSecond, readLaboratory, requestSwap, writeLaboratory } from "./flash-file.ts";
 export type { Holder } from "./hold.ts";
 export { holderOf } from "./hold.ts";
 export type { BoardState, SlotState } from "./inspect.ts";

@@ -4,9 +4,7 @@ import { Flash, formatVersion, parseImage, readTrailer, swapType, type SwapType,
 import { nvsFromBytes, readSettings } from "@coalmine/nvs";
 import { readLaboratory, readRegion } from "./flash-file.ts";
 import type { Laboratory } from "./laboratory.ts";
-import { AREAS, FLASH_BYTES, PAGE_BYTES, REGIONS, type Region, TRAILERS } from "./memory-map.ts";
-
-const STORAGE = { sectorSize: PAGE_BYTES, sectorCount: REGIONS.storage.bytes / PAGE_BYTES, align: 4 };
+import { AREAS, FLASH_BYTES, REGIONS, type Region, STORAGE, TRAILERS } from "./memory-map.ts";
 
 /** One slot of a flash file. */
 export interface SlotState {

@@ -2,12 +2,13 @@
 // The emulated board's memory, as firmware/qemu describes it in devicetree. Offsets count from the start of the flash file.
 
 import { type AreaSpec, type BootConfig, bootConfig } from "@coalmine/mcuboot";
+import type { NvsGeometry } from "@coalmine/nvs";
 
 /** Bytes of the file behind the board's PSRAM. Only what is written takes room on disk. */
 export const FILE_BYTES = 16 * 1024 * 1024;
 /** Bytes of it that are flash; the rest is memory that nobody uses, but for the laboratory page. */
 export const FLASH_BYTES = 2 * 1024 * 1024;
-export const PAGE_BYTES = 4096;
+const PAGE_BYTES = 4096;
 
 /** Bytes from the start of an image to its vector table on this board. */
 export const IMAGE_HEADER_BYTES = 0x200;
@@ -26,6 +27,9 @@ export const REGIONS = {
   coredump: { offset: 0x100000, bytes: 0x10000 },
   laboratory: { offset: 0x7ff000, bytes: PAGE_BYTES },
 } as const satisfies Record<string, Region>;
+
+/** The settings' NVS area. */
+export const STORAGE: NvsGeometry = { sectorSize: PAGE_BYTES, sectorCount: REGIONS.storage.bytes / PAGE_BYTES, align: 4 };
 
 const area = (name: string, id: number, region: Region): AreaSpec => ({
   name, id, off: region.offset, size: region.bytes, align: 4, sectors: [[region.bytes / PAGE_BYTES, PAGE_BYTES]],

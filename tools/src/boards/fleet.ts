@@ -3,6 +3,7 @@
 import { parseVariant } from "@coalmine/core";
 import { mkdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { type Images, type Sample, samples } from "./images.ts";
 import { type BoardLab, coalmine, type RolloutView, until } from "./lab.ts";
 import { type Outcome, outcomeOf, since } from "./outcome.ts";
 import { spawnSync } from "node:child_process";
@@ -33,27 +34,45 @@ export function simulatedReleases(folder: string, versions: readonly string[], s
 }
 
 export interface MixedFleet {
-  readonly boards: number;
+  readonly boards: readonly FleetBoard[];
   readonly devices: number;
   readonly seed: number;
 }
 
+export interface FleetBoard {
+  readonly id: string;
+  readonly sample: Sample;
+}
+
+/** So many boards over the doors for which there are images, in turn: MQTT, CoAP, SMP. */
+export function fleetBoards(images: Images, count: number): readonly FleetBoard[] {
+  const doors = samples.filter((sample) => ["good", "good2", "crash"].every((name) => images.has(name, sample)));
+  return Array.from({ length: count }, (_, at) => ({ id: `board-${at + 1}`, sample: doors[at % doors.length] ?? "mqtt-node" }));
+}
+
 /** The good release goes to everybody; the bad one, bad on the boards only, stops at its canaries. */
 export async function mixedRollouts(lab: BoardLab, simulated: SimulatedReleases, { boards, devices, seed }: MixedFleet): Promise<readonly Outcome[]> {
-  const ids = Array.from({ length: boards }, (_, n) => `board-${n + 1}`);
-  const population = boards + devices;
+  const ids = boards.map(({ id }) => id);
+  const population = boards.length + devices;
   const canaries = [...ids, ...Array.from({ length: 25 }, (_, n) => `sim-${String(n * Math.floor(devices / 25) + 1).padStart(6, "0")}`)];
   const bad = lab.images.image("crash");
   const good = lab.images.image("good2");
 
-  const ready = await outcomeOf(`${boards} boards and ${devices} simulated devices report to one orchestrator`, async () => {
+  const ready = await outcomeOf(`${boards.length} boards (${kinds(boards)}) and ${devices} simulated devices report to one orchestrator`, async () => {
     const began = performance.now();
     lab.program("sim fleet", ["sim", "fleet", "--connect", `mqtt://127.0.0.1:${lab.mqtt}`, "--fleet", fleetFile, "--devices", String(devices), "--seed", String(seed), "--json"]);
-    await Promise.all(ids.map((id) => lab.board(id, lab.images.image("good"))));
-    const variant = await lab.variantOf(ids[0] as string);
-    for (const image of [good, bad]) {
-      const artifacts = (simulated.artifacts.get(image.version) ?? []).map((one) => ({ variant: variantOf(one.variant), bytes: new Uint8Array(readFileSync(one.file)) }));
-      await lab.release(image.version, [{ variant, bytes: image.bytes }, ...artifacts]);
+    await Promise.all(boards.map(({ id, sample }) => lab.board(id, lab.images.image("good", sample))));
+    // One of each kind says what its kind is: a release has one image for a variant, and each kind has its own.
+    const firsts = boards.filter(({ sample }, at) => boards.findIndex((one) => one.sample === sample) === at);
+    const variants = await Promise.all(firsts.map(async ({ id, sample }) => ({ sample, variant: await lab.variantOf(id) })));
+    if (new Set(variants.map(({ variant }) => JSON.stringify(variant))).size < variants.length) {
+      throw new Error(`boards of several kinds have one variant: ${JSON.stringify(variants)}; build coap-node with another CONFIG_COALMINE_HARDWARE_REVISION`);
+    }
+    for (const name of ["good2", "crash"]) {
+      const { version } = lab.images.image(name);
+      const own = variants.map(({ sample, variant }) => ({ variant, bytes: lab.images.image(name, sample).bytes }));
+      const artifacts = (simulated.artifacts.get(version) ?? []).map((one) => ({ variant: variantOf(one.variant), bytes: new Uint8Array(readFileSync(one.file)) }));
+      await lab.release(version, [...own, ...artifacts]);
     }
     const total = await until("every device's hello", 300, async () => {
       const { installable } = await lab.api.get<{ installable: number }>(`/releases/${good.version}/preflight?limit=1`);
@@ -84,7 +103,7 @@ export async function mixedRollouts(lab: BoardLab, simulated: SimulatedReleases,
     const ended = await lab.rolloutWhen("good", "ends", ({ outcome }) => outcome !== "running", 1_200);
     const versions = await Promise.all(ids.map(async (id) => (await lab.device(id)).running?.version ?? ""));
     const onIt = versions.filter((version) => version.startsWith(good.version)).length;
-    return { ok: ended.outcome === "complete" && ended.verdict === "pass" && onIt === boards, detail: `${told(ended)}; ${onIt} of ${boards} boards run it`, numbers: { seconds: since(began), healthy: ended.states["healthy"] ?? 0 } };
+    return { ok: ended.outcome === "complete" && ended.verdict === "pass" && onIt === boards.length, detail: `${told(ended)}; ${onIt} of ${boards.length} boards run it`, numbers: { seconds: since(began), healthy: ended.states["healthy"] ?? 0 } };
   });
   const second = await outcomeOf(`the bad release ${bad.version}, bad on the boards only, is halted at its canaries`, async () => {
     const began = performance.now();
@@ -94,12 +113,19 @@ export async function mixedRollouts(lab: BoardLab, simulated: SimulatedReleases,
     const back = await Promise.all(ids.map((id) => lab.deviceWhen(id, `is back on ${good.version}`, ({ running, attempt }) => running?.version.startsWith(good.version) === true && attempt?.outcome === "reverted")));
     const last = await lab.rolloutWhen("bad", "settles", ({ states }) => ["offered", "downloading", "applying", "testing"].every((state) => states[state] === undefined));
     return {
-      ok: ended.outcome === "halted" && ended.verdict === "fail" && last.exposed <= canaries.length && back.length === boards,
-      detail: `${told(last)}; halted after ${halted} s by ${ended.haltedBy?.gate}: ${ended.haltedBy?.reason}; ${back.length} of ${boards} boards reverted and said so`,
+      ok: ended.outcome === "halted" && ended.verdict === "fail" && last.exposed <= canaries.length && back.length === boards.length,
+      detail: `${told(last)}; halted after ${halted} s by ${ended.haltedBy?.gate}: ${ended.haltedBy?.reason}; ${back.length} of ${boards.length} boards reverted and said so`,
       numbers: { seconds: halted, exposed: last.exposed, reverted: back.length },
     };
   });
   return [ready, first, second];
+}
+
+function kinds(boards: readonly FleetBoard[]): string {
+  return samples.flatMap((sample) => {
+    const count = boards.filter((board) => board.sample === sample).length;
+    return count === 0 ? [] : [`${count} ${sample}`];
+  }).join(", ");
 }
 
 function variantOf(text: string) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A laboratory on one machine: broker, orchestrator, emulated boards. Everything ends with it.
-import { composeFlash, QemuBoard } from "@coalmine/boards";
+import { composeFlash, type Identity, QemuBoard, REGIONS } from "@coalmine/boards";
 import { type DeviceId, parseVariant, type Variant } from "@coalmine/core";
 import { blockRequestTopic, commandTopic, encodeCommand, type Command } from "@coalmine/protocol";
+import { SMP_UDP_PORT } from "@coalmine/smp";
 import { generate, parser } from "mqtt-packet";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,6 +43,9 @@ export interface RolloutView {
 /** Seconds that one step of a run may take on a busy machine. */
 const PATIENCE_S = 300;
 
+/** What `serve --smp` is told of a board: mcumgr says nothing of hardware. The fingerprint is that of firmware/qemu's partitions. */
+const smpHardware = { board: "mps2_an385", revision: "smp", partitionMap: "e1f4b353", mode: "swap-move", slotSize: REGIONS.slot0.bytes };
+
 export class BoardLab {
   readonly folder: string;
   readonly images: Images;
@@ -53,6 +57,8 @@ export class BoardLab {
   #broker: Program | undefined;
   #serve: Program | undefined;
   readonly #programs: Program[] = [];
+  /** UDP ports of the host by board. */
+  readonly #smp = new Map<string, number>();
   #uploads: Promise<unknown> = Promise.resolve();
 
   private constructor(images: Images, note: (line: string) => void) {
@@ -61,11 +67,16 @@ export class BoardLab {
     this.note = note;
   }
 
-  /** Broker (mosquitto when it is installed, else the embedded one) and orchestrator, with the CoAP door open. @param keys further public keys to trust */
-  static async start(images: Images, note: (line: string) => void, keys: readonly string[] = []): Promise<BoardLab> {
+  /**
+   * Broker (mosquitto when it is installed, else the embedded one) and orchestrator, with the CoAP door open.
+   *
+   * @param keys further public keys to trust
+   * @param smp boards that the orchestrator looks after by SMP
+   */
+  static async start(images: Images, note: (line: string) => void, { keys = [], smp = [] }: { readonly keys?: readonly string[]; readonly smp?: readonly string[] } = {}): Promise<BoardLab> {
     const lab = new BoardLab(images, note);
     try {
-      const [http, mqtt, coap] = (await freePorts(3)) as [number, number, number];
+      const [http, mqtt, coap, ...udp] = (await freePorts(3 + smp.length)) as [number, number, number, ...number[]];
       lab.mqtt = mqtt;
       lab.coap = coap;
       lab.api = new Api(http);
@@ -74,8 +85,13 @@ export class BoardLab {
       if (mosquitto !== undefined) {
         lab.#broker = await startMosquitto(mosquitto, join(lab.folder, "mosquitto"), mqtt);
       }
+      const behindSmp = join(lab.folder, "smp.yaml");
+      if (smp.length > 0) {
+        smp.forEach((id, at) => lab.#smp.set(id, udp[at] as number));
+        writeFileSync(behindSmp, JSON.stringify({ poll: "2s", boards: smp.map((id) => ({ id, smp: `udp://127.0.0.1:${lab.#smp.get(id)}`, ...smpHardware })) }));
+      }
       const trusted = [...images.keys, ...keys].flatMap((key) => ["--key", key]);
-      lab.#serve = new Program("serve", process.execPath, [coalmine, "serve", "--data", join(lab.folder, "data"), "--http", `127.0.0.1:${http}`, "--coap", `127.0.0.1:${coap}`, ...trusted, ...broker]);
+      lab.#serve = new Program("serve", process.execPath, [coalmine, "serve", "--data", join(lab.folder, "data"), "--http", `127.0.0.1:${http}`, "--coap", `127.0.0.1:${coap}`, ...(smp.length > 0 ? ["--smp", behindSmp] : []), ...trusted, ...broker]);
       await lab.#serve.line(/^ready http=/);
       return lab;
     } catch (error) {
@@ -91,13 +107,19 @@ export class BoardLab {
   /** A new board that runs an image and knows broker and server of this laboratory. Not on yet. */
   compose(id: string, image: NodeImage): string {
     const flash = join(this.folder, `${id}.flash`);
-    composeFlash(flash, { bootloader: this.images.bootloader, image: image.bytes, identity: { device: id, brokerPort: this.mqtt, coapPort: this.coap, smpPort: 0 } });
+    composeFlash(flash, { bootloader: this.images.bootloader, image: image.bytes, identity: this.identityOf(id) });
     return flash;
+  }
+
+  /** Who a board of this laboratory is, and where broker and server are. */
+  identityOf(device: string): Identity {
+    return { device, brokerPort: this.mqtt, coapPort: this.coap, smpPort: 0 };
   }
 
   /** A new board, switched on. */
   async board(id: string, image: NodeImage): Promise<QemuBoard> {
-    const board = await QemuBoard.start({ flash: this.compose(id, image) });
+    const smp = this.#smp.get(id);
+    const board = await QemuBoard.start({ flash: this.compose(id, image), ...(smp === undefined ? {} : { forward: [{ host: smp, guest: SMP_UDP_PORT }] }) });
     this.boards.set(id, board);
     return board;
   }
@@ -136,20 +158,20 @@ export class BoardLab {
     return variant;
   }
 
-  /** Registers a release. */
-  release(id: string, artifacts: readonly { readonly variant: Variant; readonly bytes: Uint8Array }[]): Promise<void> {
+  /** Registers a release. @param storage the schemas it reads and writes */
+  release(id: string, artifacts: readonly { readonly variant: Variant; readonly bytes: Uint8Array }[], storage?: Readonly<Record<"minRead" | "maxRead" | "writes", number>>): Promise<void> {
     // One after another: the API takes two uploads at a time and asks the others to come again.
-    const made = this.#uploads.then(() => this.#upload(id, artifacts));
+    const made = this.#uploads.then(() => this.#upload(id, artifacts, storage));
     this.#uploads = made.catch(() => undefined);
     return made;
   }
 
-  async #upload(id: string, artifacts: readonly { readonly variant: Variant; readonly bytes: Uint8Array }[]): Promise<void> {
+  async #upload(id: string, artifacts: readonly { readonly variant: Variant; readonly bytes: Uint8Array }[], storage?: Readonly<Record<string, number>>): Promise<void> {
     const stored = [];
     for (const { variant, bytes } of artifacts) {
       stored.push({ variant, digest: (await this.api.call<{ digest: string }>("PUT", "/artifacts", bytes)).digest });
     }
-    await this.api.call("POST", "/releases", { id, artifacts: stored, by: "boards", reason: "test" });
+    await this.api.call("POST", "/releases", { id, artifacts: stored, ...(storage === undefined ? {} : { storage }), by: "boards", reason: "test" });
   }
 
   async startRollout(id: string, release: string, plan: Readonly<Record<string, unknown>>, devices?: readonly string[]): Promise<void> {

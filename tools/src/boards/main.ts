@@ -6,14 +6,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { mixedRollouts, simulatedReleases } from "./fleet.ts";
+import { fleetBoards, mixedRollouts, simulatedReleases } from "./fleet.ts";
 import { findImages, type Images, samples } from "./images.ts";
 import { BoardLab } from "./lab.ts";
 import { crashes, goodAndBack, lost } from "./one-board.ts";
+import { migrations } from "./migrations.ts";
 import type { Outcome } from "./outcome.ts";
 import { cuts, kills } from "./power.ts";
 
-const runs = ["updates", "kills", "cuts", "fleet"] as const;
+const runs = ["updates", "kills", "cuts", "fleet", "migration"] as const;
 type Run = (typeof runs)[number];
 
 const { values, positionals } = parseArgs({
@@ -22,15 +23,17 @@ const { values, positionals } = parseArgs({
     images: { type: "string" },
     seed: { type: "string", default: "7" },
     kills: { type: "string", default: "20" },
-    every: { type: "string", default: "5" },
+    every: { type: "string" },
     boards: { type: "string", default: "5" },
     devices: { type: "string", default: "500" },
+    abreast: { type: "string", default: "6" },
+    out: { type: "string" },
     json: { type: "boolean", default: false },
   },
 });
 
-function count(name: "seed" | "kills" | "every" | "boards" | "devices"): number {
-  const value = Number(values[name]);
+function count(name: "seed" | "kills" | "every" | "boards" | "devices" | "abreast", fallback?: number): number {
+  const value = Number(values[name] ?? fallback);
   if (!Number.isSafeInteger(value) || value < (name === "seed" ? 0 : 1)) {
     usage(`--${name} needs a whole number`);
   }
@@ -38,7 +41,7 @@ function count(name: "seed" | "kills" | "every" | "boards" | "devices"): number 
 }
 
 function usage(problem: string): never {
-  console.error(`${problem}\nexample: npm run -s boards -- updates cuts --images FOLDER [--every 5] [--kills 20] [--boards 5 --devices 500] [--seed 7] [--json]\nruns: ${runs.join(", ")}; all of them without a name`);
+  console.error(`${problem}\nexample: npm run -s boards -- updates cuts --images FOLDER [--every 5] [--kills 20] [--boards 5 --devices 500] [--abreast 6 --out matrix.json] [--seed 7] [--json]\nruns: ${runs.join(", ")}; all of them without a name`);
   process.exit(3);
 }
 
@@ -92,18 +95,25 @@ async function carryOut(run: Run, of: Images): Promise<void> {
     }
     case "cuts": {
       await using lab = await BoardLab.start(of, note);
-      take(await cuts(lab, "upgrade", count("every")), await cuts(lab, "revert", count("every")));
+      const every = count("every", 5);
+      take(await cuts(lab, "upgrade", every), await cuts(lab, "revert", every));
       return;
     }
     case "fleet": {
       const folder = mkdtempSync(join(tmpdir(), "coalmine-releases-"));
       try {
         const simulated = simulatedReleases(folder, ["good2", "crash"].map((name) => of.image(name).version), count("seed"));
-        await using lab = await BoardLab.start(of, note, [simulated.key]);
-        take(...(await mixedRollouts(lab, simulated, { boards: count("boards"), devices: count("devices"), seed: count("seed") })));
+        const boards = fleetBoards(of, count("boards"));
+        await using lab = await BoardLab.start(of, note, { keys: [simulated.key], smp: boards.filter(({ sample }) => sample === "smp-node").map(({ id }) => id) });
+        take(...(await mixedRollouts(lab, simulated, { boards, devices: count("devices"), seed: count("seed") })));
       } finally {
         rmSync(folder, { recursive: true, force: true });
       }
+      return;
+    }
+    case "migration": {
+      await using lab = await BoardLab.start(of, note);
+      take(...(await migrations(lab, { every: count("every", 2), abreast: count("abreast"), seed: count("seed"), out: values.out })));
     }
   }
 }
