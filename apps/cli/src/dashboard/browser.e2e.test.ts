@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dashboard in a real browser: one browser, one orchestrator, devices that say what the test wants.
+import { buildDump, buildElf, REGISTERS } from "@coalmine/coredump/testing";
 import { findBrowser, openBrowser } from "@coalmine/dashboard/browser";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -52,6 +53,7 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
 
   async function tab(path: string, options: { readonly url?: string; readonly expected?: RegExp } = {}): Promise<Page> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+    context.setDefaultTimeout(patience.timeout);
     opened.push(context);
     const page = await context.newPage();
     page.on("pageerror", (error) => errors.push(error.message));
@@ -115,6 +117,7 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
       }
       throw new Error(`Tab never reaches "${until}"`);
     };
+    await page.getByText("See what to do").waitFor();
     await press("Tab", "See what to do");
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "End for good …" }).waitFor();
@@ -157,6 +160,46 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
     await page.getByRole("link", { name: evil }).click();
     await page.getByRole("heading", { name: "Places and builds" }).waitFor();
     expect(await page.evaluate("[globalThis.pwned ?? null, document.querySelectorAll('main b, main i:not([class]), main script, main img').length]")).toEqual([null, 0]);
+  });
+
+  test("a crash that left a dump shows its functions, registers and the log before it, and on how many canaries and controls it was", async () => {
+    const own = await DashboardSite.start();
+    try {
+      await own.release("1.0.0");
+      const young = await own.release("1.1.0");
+      for (let index = 0; index < 20; index += 1) {
+        await own.hello(`d${index}`);
+      }
+      await own.rollout("1.1.0", "bad");
+      const [device = "", ...others] = own.canaries("bad");
+      for (const canary of [device, ...others]) {
+        await own.hello(canary, { boot: 2, version: "1.1.0", imageHash: young });
+      }
+      const [buildId, dump, words] = [young.subarray(0, 20), buildDump(), new TextEncoder().encode("<err> app: smoke\n")];
+      await own.say(device, { kind: "crash", buildId, imageHash: young, reason: "precise bus fault", pc: REGISTERS[6] as number, lr: REGISTERS[5] as number, uptime_s: 4 }, 2);
+      for (let offset = 0; offset < dump.length; offset += 200) {
+        await own.say(device, { kind: "log", stream: "coredump", buildId, id: 1, offset, total: dump.length, data: dump.slice(offset, offset + 200) }, 2);
+      }
+      await own.say(device, { kind: "log", stream: "log", buildId, id: 1, offset: 0, total: words.length, data: words }, 2);
+      const elf = buildElf([{ name: "divide_deep", value: 0x2001, size: 0x40, type: 2 }], { start: 0x1000, bytes: new Array<number>(0x2000).fill(0) });
+      await own.host.addSymbols({ release: "1.1.0", bytes: elf, buildId: buildId.toHex(), authority: { by: "ada", reason: "names" } });
+
+      const page = await tab("crashes", { url: own.url });
+      await page.getByRole("link", { name: /precise bus fault \/ divide_deep/ }).waitFor();
+      await page.getByText("only on release 1.1.0").waitFor();
+      await page.getByRole("link", { name: /precise bus fault \/ divide_deep/ }).click();
+      await page.getByRole("link", { name: "1 of 4 (25 %) canaries" }).waitFor();
+      await expect.poll(() => page.locator(".backtrace li").first().textContent(), patience).toMatch(/divide_deep\+6/);
+      await page.getByText("<err> app: smoke").waitFor();
+      await page.getByText("Registers").click();
+      await page.getByText("0x00002006").first().waitFor();
+      // The report names the same issue.
+      const { crashes } = (await (await fetch(`${own.url}/rollouts/bad/report`)).json()) as { readonly crashes: { readonly issue: { readonly id: string; readonly dumps: number } }[] };
+      expect([page.url(), crashes[0]?.issue.dumps]).toEqual([`${own.url}/#/crashes/${crashes[0]?.issue.id}`, 1]);
+    } finally {
+      await closeTabs();
+      await own.close();
+    }
   });
 
   test("axe finds nothing serious on any page, in light and in dark", async () => {
@@ -349,7 +392,7 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
   });
 
   test("the demo runs live on the page whose address it prints", async () => {
-    const demo = spawn(process.execPath, [fileURLToPath(new URL("../../bin/coalmine.js", import.meta.url)), "demo", "--devices", "50"], { stdio: ["ignore", "ignore", "pipe"] });
+    const demo = spawn(process.execPath, [fileURLToPath(new URL("../../bin/coalmine.js", import.meta.url)), "demo", "--devices", "50", "--speed", "200"], { stdio: ["ignore", "ignore", "pipe"] });
     try {
       const url = await new Promise<string>((resolve, reject) => {
         let said = "";
@@ -365,9 +408,10 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
       const page = await tab("", { url });
       await page.getByRole("heading", { name: "Running now" }).waitFor({ timeout: 110_000 });
       await page.getByRole("link", { name: /1\.1\.0.*devices exposed/ }).click();
-      const exposed = page.locator(".verdict-numbers dd").first();
-      const before = await exposed.textContent();
-      await expect.poll(() => exposed.textContent(), patience).not.toBe(before);
+      // Whatever it has come to by now: how many have it, or how long it has been going.
+      const verdict = page.locator(".verdict");
+      const before = await verdict.textContent();
+      await expect.poll(() => verdict.textContent(), patience).not.toBe(before);
     } finally {
       await closeTabs();
       demo.kill("SIGTERM");
@@ -379,7 +423,7 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
     const guarded = await DashboardSite.start({ token: "a-long-enough-token" });
     try {
       await guarded.hello("d0");
-      const page = await tab("", { url: guarded.url, expected: /401/ });
+      const page = await tab("", { url: guarded.url, expected: /40[13]/ });
       await page.getByLabel("Token").fill("a-wrong-token-here");
       await page.getByRole("button", { name: "Sign in" }).click();
       await expect.poll(() => page.getByRole("alert").textContent(), patience).toMatch(/token is wrong/);
@@ -391,7 +435,6 @@ describe.skipIf(executable === undefined)("the dashboard", { timeout: 120_000 },
       expect(cookie).toMatchObject({ httpOnly: true, sameSite: "Strict" });
       const order = "fetch('/devices/d0/tags', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ add: ['lab'], by: 'x', reason: 'y' }) }).then((answer) => answer.status)";
       expect(await page.evaluate(order)).toBe(403);
-      errors.splice(0);
       await page.reload();
       await page.getByRole("heading", { name: "Fleet" }).waitFor();
     } finally {
