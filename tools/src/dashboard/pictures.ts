@@ -38,6 +38,9 @@ try {
   await take(browser, url, { name: "halted", path: "rollouts/r2", ready: ".gate canvas", looks: all });
   await take(browser, url, { name: "fleet", path: "", ready: ".list-row a", looks: all });
   await take(browser, url, { name: "crashes", path: "crashes", ready: ".issue", looks: all });
+  const { issues } = (await (await fetch(`${url}/crashes`)).json()) as { readonly issues: { readonly id: string }[] };
+  await take(browser, url, { name: "crash", path: `crashes/${issues[0]?.id}`, ready: ".backtrace", looks: [["light", "wide"], ["dark", "phone"]] });
+  await take(browser, url, { name: "rollback-inventory", path: "way-back", ready: ".list-row a", looks: [["light", "wide"], ["dark", "phone"]] });
 } finally {
   await browser.close();
   await demo.end();
