@@ -80,28 +80,59 @@ export interface ExpectedEvents {
  * side of evidence.md 3.2). Summed over Poisson counts at the end of the soak. Frailty is not modelled: devices with the
  * same number of earlier episodes are compared, which takes most of it away.
  */
-export function eventPassPower(R: number, { canary: mu, controlsPerCanary: c }: ExpectedEvents, alphaPass = 0.05): number {
-  if (mu <= 0 || c <= 0 || R <= 1) return 0;
+export function eventPassPower(R: number, events: ExpectedEvents, alphaPass = 0.05): number {
+  return passPowerOf(events, alphaPass)(R);
+}
+
+const LN_PASS_RATIOS = PASS_RATIOS.map(Math.log);
+
+/** {@link eventPassPower} as a function of the margin: what does not depend on it is worked out once. */
+function passPowerOf({ canary: mu, controlsPerCanary: c }: ExpectedEvents, alphaPass: number): (R: number) => number {
+  if (mu <= 0 || c <= 0) return () => 0;
   const goal = -Math.log(alphaPass);
-  const lnE = (x: number, y: number): number =>
-    logMeanExp(PASS_RATIOS.map((ratio) => x * Math.log(ratio) + (x + y) * Math.log((R + c) / (ratio * R + c))));
   const mean = c * mu;
   const spread = 8 * Math.sqrt(mean) + 8;
-  const to = Math.ceil(mean + spread);
-  let power = 0;
-  /** The least number of canary events that do not pass. */
-  let most = 0;
-  for (let y = Math.max(0, Math.floor(mean - spread)); y <= to; y++) {
-    while (lnE(most, y) >= goal) most += 1;
-    const share = Math.exp(lnPoissonUpper(y, mean)) - Math.exp(lnPoissonUpper(y + 1, mean));
-    power += share * -Math.expm1(lnPoissonUpper(most, mu));
-  }
-  return power;
+  const first = Math.max(0, Math.floor(mean - spread));
+  /** Chances of `first` events in the controls and more. */
+  const shares: number[] = [];
+  for (let y = first; y <= Math.ceil(mean + spread); y++) shares.push(Math.exp(lnPoissonUpper(y, mean)) - Math.exp(lnPoissonUpper(y + 1, mean)));
+  /** Chance that fewer canary events come than this, by number. */
+  const fewer: number[] = [];
+  const terms: number[] = [];
+  return (R) => {
+    if (R <= 1) return 0;
+    const lnFactors = PASS_RATIOS.map((ratio) => Math.log((R + c) / (ratio * R + c)));
+    const lnE = (x: number, y: number): number => {
+      for (let j = 0; j < lnFactors.length; j++) terms[j] = x * (LN_PASS_RATIOS[j] as number) + (x + y) * (lnFactors[j] as number);
+      return logMeanExp(terms);
+    };
+    let power = 0;
+    /** The least number of canary events that do not pass. */
+    let most = 0;
+    for (const [i, share] of shares.entries()) {
+      while (lnE(most, first + i) >= goal) most += 1;
+      power += share * (fewer[most] ??= -Math.expm1(lnPoissonUpper(most, mu)));
+    }
+    return power;
+  };
 }
+
+/** Plans that are rehearsed ask the same again with every rollout. */
+const margins = new Map<string, number | null>();
+const marginsMax = 1_024;
 
 /** The smallest ratio margin that a release that changes nothing passes with `probability`; null when that is above `max`. */
 export function smallestRatioMargin(events: ExpectedEvents, options: { readonly probability: number; readonly max: number; readonly alphaPass?: number }): number | null {
-  return smallest(1, options.max, (R) => eventPassPower(R, events, options.alphaPass) >= options.probability);
+  const { probability, max, alphaPass = 0.05 } = options;
+  const key = `${events.canary} ${events.controlsPerCanary} ${probability} ${max} ${alphaPass}`;
+  let margin = margins.get(key);
+  if (margin === undefined) {
+    const power = passPowerOf(events, alphaPass);
+    margin = smallest(1, max, (R) => power(R) >= probability);
+    if (margins.size >= marginsMax) margins.clear();
+    margins.set(key, margin);
+  }
+  return margin;
 }
 
 /** Smallest worsening of a metric halted with the given probability: reach of the half-t bound plus the estimate's own spread. */
