@@ -37,8 +37,13 @@ export function imageEvidence({ door, attributes }: Pick<DeviceRecord, "door" | 
   return door !== "ddi" || said === "hash" ? "hash" : said === "version" ? "version" : "claim";
 }
 
+/** Whether a device speaks for itself: about others a link knows less. */
+export function speaksForItself({ door }: Pick<DeviceRecord, "door">): boolean {
+  return door !== "ddi" && door !== "smp";
+}
+
 export function abilitiesOf(device: Pick<DeviceRecord, "door" | "attributes">): Abilities {
-  const speaks = device.door !== "ddi" && device.door !== "smp";
+  const speaks = speaksForItself(device);
   return { image: imageEvidence(device), crashes: speaks, resetCauses: speaks, linkUptime: speaks, logs: speaks };
 }
 

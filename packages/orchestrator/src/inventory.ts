@@ -2,7 +2,7 @@
 import type { DeviceId, Instant, Millis } from "@coalmine/core";
 import { Seconds } from "@coalmine/core";
 import type { Attempt, BootloaderBuild, Hardware, Hello, Report } from "@coalmine/protocol";
-import { abilitiesOf } from "./abilities.ts";
+import { abilitiesOf, speaksForItself } from "./abilities.ts";
 import { hex } from "./entry.ts";
 import { type Deafness, type DeviceHistory, newHistory, noteReport, samplesOf } from "./history.ts";
 import type { Door } from "./ports.ts";
@@ -133,7 +133,7 @@ export function note(device: DeviceRecord, report: Pick<Report, "boot" | "sequen
 }
 
 export type Samples = Readonly<Record<string, number>>;
-const noSamples: Samples = {};
+export const noSamples: Samples = {};
 
 /**
  * Folds a report into what is known of the device. Late ones only add to counts. Returns the numbers that a heartbeat
@@ -175,7 +175,7 @@ export function learn(device: DeviceRecord, report: Report, freshness: "new" | "
       }
       device.battery = body.battery;
       device.metrics = body.metrics;
-      return samplesOf(history, body, { at, gap, interval, linkUptime: abilitiesOf(device).linkUptime });
+      return samplesOf(history, body, { at, gap, interval, linkUptime: speaksForItself(device) });
     }
     case "result":
       device.attempt = knownAttempt(body.attempt);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, type Assignment, type Instant, Seconds, type Signal } from "@coalmine/core";
 import type { Attempt, Report } from "@coalmine/protocol";
-import type { DeviceRecord, Samples } from "./inventory.ts";
+import { type DeviceRecord, noSamples, type Samples } from "./inventory.ts";
 import { hex, type ReleaseArtifact } from "./entry.ts";
 import { canSwapBack } from "./slots.ts";
 import { noWayBack } from "./way-back.ts";
@@ -27,8 +27,16 @@ export function signalsOf(
   const signals: Signal[] = [];
   /** A hello or a heartbeat has just told what runs. */
   const onRelease = device.running?.imageHash === target;
-  /** What is known of the other slot, and where a member of a rollback stands: told with everything that is heard of it. */
-  const way = left === undefined ? { keeps: noWayBack(device) === undefined } : { keeps: noWayBack(device) === undefined, swapBack: canSwapBack(device, target), ready: left.holds };
+  /** With what is known of the other slot, and of where a member of a rollback stands. */
+  const pushHeard = (confirmed: boolean, metrics: Samples): void => {
+    const { interval } = device;
+    const keeps = noWayBack(device) === undefined;
+    signals.push(
+      left === undefined
+        ? { kind: "heard", interval, onRelease, confirmed, boot: report.boot, metrics, keeps }
+        : { kind: "heard", interval, onRelease, confirmed, boot: report.boot, metrics, keeps, swapBack: canSwapBack(device, target), ready: left.holds },
+    );
+  };
   const fromAttempt = (attempt: Attempt, reason: string): void => {
     if (attempt.offer !== member.offer || member.offer === 0) {
       return;
@@ -46,32 +54,14 @@ export function signalsOf(
       if (body.attempt !== null && !onRelease) {
         fromAttempt(body.attempt, "");
       }
-      if (freshness === "late") {
-        break;
+      if (freshness === "new") {
+        pushHeard(body.running.confirmed, noSamples);
       }
-      signals.push({
-        kind: "heard",
-        interval: device.interval,
-        onRelease,
-        confirmed: body.running.confirmed,
-        boot: report.boot,
-        metrics: {},
-        ...way,
-      });
       break;
     case "heartbeat":
-      if (freshness === "late") {
-        break;
+      if (freshness === "new") {
+        pushHeard(body.confirmed, heard.samples);
       }
-      signals.push({
-        kind: "heard",
-        interval: device.interval,
-        onRelease,
-        confirmed: body.confirmed,
-        boot: report.boot,
-        metrics: heard.samples,
-        ...way,
-      });
       break;
     case "progress":
       if (freshness === "late" || body.offer !== member.offer) {

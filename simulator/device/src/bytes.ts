@@ -4,10 +4,19 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** Buffers that no writer has: a record is copied out of one when it is done. */
+const spare: Uint8Array[] = [];
+/** Most records are shorter. */
+const bufferBytes = 256;
+const spareMax = 4_096;
+
+/** Writes one record. `done` ends it. */
 export class ByteWriter {
-  readonly #bytes: number[] = [];
+  #bytes = spare.pop() ?? new Uint8Array(bufferBytes);
+  #length = 0;
   u8(value: number): this {
-    this.#bytes.push(value & 0xff);
+    this.#room(1);
+    this.#bytes[this.#length++] = value;
     return this;
   }
   u16(value: number): this {
@@ -17,19 +26,19 @@ export class ByteWriter {
     return this.u8(value).u8(value >>> 8).u8(value >>> 16).u8(value >>> 24);
   }
   get length(): number {
-    return this.#bytes.length;
+    return this.#length;
   }
   zeros(count: number): this {
-    for (let i = 0; i < count; i++) {
-      this.#bytes.push(0);
-    }
+    this.#room(count);
+    this.#bytes.fill(0, this.#length, this.#length + count);
+    this.#length += count;
     return this;
   }
   /** Bytes without their length. */
   bytes(bytes: Uint8Array): this {
-    for (const byte of bytes) {
-      this.#bytes.push(byte);
-    }
+    this.#room(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
     return this;
   }
   /** A whole number up to 2^53. */
@@ -37,19 +46,30 @@ export class ByteWriter {
     return this.u32(value >>> 0).u32(Math.floor(value / 2 ** 32));
   }
   raw(bytes: Uint8Array): this {
-    this.u8(bytes.length);
-    for (const byte of bytes) {
-      this.#bytes.push(byte);
-    }
-    return this;
+    return this.u8(bytes.length).bytes(bytes);
   }
   text(text: string): this {
     return this.raw(encoder.encode(text.slice(0, 64)));
   }
   done(): Uint8Array {
-    return new Uint8Array(this.#bytes);
+    const record = this.#bytes.slice(0, this.#length);
+    if (this.#bytes.length <= spareMax) {
+      spare.push(this.#bytes);
+    }
+    this.#bytes = nothing;
+    this.#length = 0;
+    return record;
+  }
+  #room(bytes: number): void {
+    if (this.#length + bytes > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(bufferBytes, 2 * (this.#length + bytes)));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
   }
 }
+
+const nothing = new Uint8Array(0);
 
 export class ByteReader {
   readonly #bytes: Uint8Array;

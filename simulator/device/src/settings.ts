@@ -34,12 +34,14 @@ function factoryValues(device: Device): Readonly<Record<ValueName, Uint8Array>> 
 /** Bytes of this board's own: one draw, spread by xorshift32 (Marsaglia 2003). */
 function drawn(device: Device, name: string, length: number): Uint8Array {
   let state = Math.floor(chance(device, "factory", name) * 2 ** 32) | 1;
-  return Uint8Array.from({ length }, () => {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    return state;
-  });
+    bytes[i] = state;
+  }
+  return bytes;
 }
 
 /** Writes what the factory writes: the values in the schema of the image that the board leaves with. */
@@ -90,7 +92,8 @@ export function openSettings(turn: Turn, records: ReadonlyMap<number, Uint8Array
   const { storage } = programOf(device);
   const said = records.get(RecordKind.schema);
   const stored = said === undefined ? { oldest: storage.first, newest: storage.first, kept: storage.first } : decodeSchema(said);
-  if (findDefect(device, "migration-loss") !== undefined) {
+  const losesIdentity = findDefect(device, "migration-loss") !== undefined;
+  if (losesIdentity) {
     storage.layout.identity.names.forEach((name) => deleteSetting(device.storage, device.power, name));
   }
   let record: SchemaRecord | undefined;
@@ -98,7 +101,8 @@ export function openSettings(turn: Turn, records: ReadonlyMap<number, Uint8Array
   unlessFull(() => (record = migrate(device, stored)));
   device.schema = record ?? stored;
   device.storageSchema = device.schema.newest;
-  const settings = settingsIn(readAll(device.storage));
+  // As a rule nothing had to be done, and the settings are those that the start found.
+  const settings = settingsIn(record === stored && !losesIdentity ? records : readAll(device.storage));
   device.identityLost = record === undefined || !isIntact(device, readValues(settings, storage.layout));
   const counted = settings.get(storage.layout.counter.names[0] ?? "");
   if (record !== undefined && counted !== undefined && storage.layout.counter.as === "bytes" && counted.value.length === 4) {
@@ -229,7 +233,15 @@ function converted(value: Uint8Array, as: "bytes" | "hex" | undefined): Uint8Arr
 }
 
 function same(a: Uint8Array | undefined, b: Uint8Array): boolean {
-  return a !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);
+  if (a === undefined || a.length !== b.length) {
+    return false;
+  }
+  for (let i = 0; i < b.length; i++) {
+    if (a[i] !== b[i]) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /** What became of a value: as the factory wrote it (a counter: still counting), another one, or gone. */
