@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The client of a running orchestrator's HTTP API.
-import { CoalmineError } from "@coalmine/core";
+import { CoalmineError, coalmineVersion } from "@coalmine/core";
 import process from "node:process";
 import { userInfo } from "node:os";
 import type { Command } from "commander";
@@ -52,6 +52,20 @@ export interface Answer<T> {
   readonly body: T;
   readonly etag: string | undefined;
 }
+
+/** A question to an orchestrator, and what it answered. */
+export interface Exchange {
+  readonly method: string;
+  readonly path: string;
+  readonly body: unknown;
+  readonly url: string;
+  /** The version that the orchestrator says it is; null for one that does not. */
+  readonly server: string | null;
+}
+
+const exchangesMax = 20;
+/** The latest exchanges of this process: what a command may have tripped over. */
+export const exchanges: Exchange[] = [];
 
 interface Send {
   readonly body?: unknown;
@@ -153,11 +167,15 @@ export class Client {
     }
     const response = await this.#fetch(method, path, headers, bytes ?? (body === undefined ? undefined : JSON.stringify(body)));
     const text = await this.#read(response);
+    const server = response.headers.get("coalmine-version");
     if (!response.ok) {
-      throw troubleOf(response.status, text);
+      throw troubleOf(response.status, text, server);
     }
     try {
-      return { body: JSON.parse(text) as T, etag: response.headers.get("etag") ?? undefined };
+      const answer = JSON.parse(text) as T;
+      exchanges.push({ method, path, body: answer, url: this.url, server });
+      exchanges.splice(0, exchanges.length - exchangesMax);
+      return { body: answer, etag: response.headers.get("etag") ?? undefined };
     } catch (cause) {
       throw badEnvironment(`${this.url} answered with something that is no JSON: is it coalmine?`, cause);
     }
@@ -185,7 +203,7 @@ export class Client {
   }
 }
 
-function troubleOf(status: number, text: string): CoalmineError {
+function troubleOf(status: number, text: string, server: string | null = coalmineVersion): CoalmineError {
   let error: { code?: unknown; message?: unknown } | undefined;
   try {
     error = (JSON.parse(text) as { error?: { code?: unknown; message?: unknown } }).error;
@@ -194,6 +212,9 @@ function troubleOf(status: number, text: string): CoalmineError {
   }
   if (typeof error?.code !== "string" || typeof error.message !== "string") {
     return badEnvironment(`HTTP ${status} without an explanation: is the URL that of coalmine?`);
+  }
+  if (error.code === "http/no-route" && server !== coalmineVersion) {
+    return badEnvironment(`${error.message}. The orchestrator is ${server === null ? "a coalmine that does not say its version, so an older one" : `coalmine ${server}`}, and this is coalmine ${coalmineVersion}: use one version for both`);
   }
   return new CoalmineError(error.code, error.message, { retry: status === 429 || status === 503 ? "later" : "never" });
 }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command } from "commander";
+import { coalmineVersion } from "@coalmine/core";
 import process from "node:process";
 import { groups } from "./commands/index.ts";
 import { example } from "./commands/example.ts";
 import { terminalWidth } from "./output/text.ts";
 
-const version = "0.1.0";
-
 /** The program with the commands this command line may mean: one group when it names one, else all of them. */
 export async function buildProgram(argv: readonly string[]): Promise<Command> {
   const program = new Command("coalmine")
     .description("Canary OTA for Zephyr/MCUboot fleets: rollouts that stop on evidence.")
-    .version(`coalmine ${version} (Node ${process.versions.node})`, "-V, --version", "print the version")
+    .version(`coalmine ${coalmineVersion} (Node ${process.versions.node})`, "-V, --version", "print the version")
     .helpOption("-h, --help", "show help")
     // `artifact sign --version 1.2.0` is not the program's --version.
     .enablePositionalOptions();

@@ -22,8 +22,18 @@ export async function run(argv: readonly string[]): Promise<number> {
       }
       return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
     }
-    return explain(uninstalled(error) ?? error, json);
+    return explain(uninstalled(error) ?? (isTrouble(error) ? error : await perhapsTheirs(error)), json);
   }
+}
+
+/** What no code of ours throws on purpose may come of an answer that another version gave: then that is said instead. */
+async function perhapsTheirs(error: unknown): Promise<unknown> {
+  const { exchanges } = await import("./client.ts");
+  if (exchanges.length === 0) {
+    return error;
+  }
+  const { misfit } = await import("./answer-shape.ts");
+  return (await misfit(exchanges, error).catch(() => undefined)) ?? error;
 }
 
 function explain(error: unknown, json: boolean): number {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { CoalmineError } from "@coalmine/core";
+import { CoalmineError, coalmineVersion } from "@coalmine/core";
 import type { ArchiveStore, AuditFeed, ArtifactStore, Clock, CrashCatalogue, EventLog, Host } from "@coalmine/orchestrator";
 import swagger from "@fastify/swagger";
 import { fastify, type FastifyInstance } from "fastify";
@@ -98,6 +98,10 @@ export function buildApi(host: Host, options: ApiOptions): FastifyInstance {
   app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
     rawBodies.set(request, body as string);
     void parseJson(request, body as string, (error, value) => done(error === null ? null : jsonTrouble(body as string), value));
+  });
+  app.addHook("onRequest", (_request, reply, done) => {
+    reply.header("coalmine-version", coalmineVersion);
+    done();
   });
   const sessions = new Sessions();
   guard(app, { token: options.token, sessions, hosts: options.hosts, requestsPerSecond: options.requestsPerSecond ?? 200 });

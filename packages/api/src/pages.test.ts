@@ -23,6 +23,7 @@ describe("the page", () => {
     expect(Object.fromEntries(Object.entries(headers).filter(([name]) => !["date", "connection", "content-length"].includes(name)))).toMatchInlineSnapshot(`
       {
         "cache-control": "no-cache",
+        "coalmine-version": "0.1.0",
         "content-security-policy": "default-src 'self'; script-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'",
         "content-type": "text/html; charset=utf-8",
         "cross-origin-resource-policy": "same-origin",

@@ -15,3 +15,4 @@ export * from "./rollout.ts";
 export * from "./signal.ts";
 export * from "./time.ts";
 export * from "./verdict.ts";
+export * from "./version.ts";
