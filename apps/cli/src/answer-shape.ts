@@ -53,7 +53,7 @@ async function describe(): Promise<Description> {
 }
 
 /** Names of what an answer lacks, as paths: `artifacts[].size`. Empty for a route that is not described. */
-export function lacking(api: Description, { method, path, body }: Pick<Exchange, "method" | "path" | "body">): string[] {
+function lacking(api: Description, { method, path, body }: Pick<Exchange, "method" | "path" | "body">): string[] {
   const asked = path.split("?")[0] ?? "";
   const described = Object.entries(api.paths).find(([pattern, methods]) => methods[method.toLowerCase()] !== undefined && new RegExp(`^${pattern.replaceAll(/\{[^}]+\}/g, "[^/]+")}$`).test(asked))?.[1];
   const responses = described?.[method.toLowerCase()]?.responses ?? {};
