@@ -2,59 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include <coalmine/crash.h>
-
 #include "agent_internal.h"
-
-int coalmine_agent_save_attempt(struct coalmine_agent *agent)
-{
-	uint8_t *data = agent->record;
-	int result = coalmine_port_record_write(COALMINE_RECORD_ATTEMPT, data,
-						coalmine_attempt_pack(&agent->attempt, data));
-
-	if (result != 0) {
-		agent->storage_errors++;
-	}
-
-	return result;
-}
-
-int coalmine_agent_save_crashes(struct coalmine_agent *agent)
-{
-	uint8_t *data = agent->record;
-	size_t size = agent->crashes.count == 0 ? 0 : coalmine_crashes_pack(&agent->crashes, data);
-	int result = coalmine_port_record_write(COALMINE_RECORD_CRASHES, data, size);
-
-	if (result != 0) {
-		agent->storage_errors++;
-	}
-
-	return result;
-}
-
-static void count_boot(struct coalmine_agent *agent, uint32_t boot)
-{
-	uint8_t *data = agent->record;
-
-	agent->boot = boot;
-	if (coalmine_port_record_write(COALMINE_RECORD_BOOT, data,
-				       coalmine_number_pack(boot, data)) != 0) {
-		agent->storage_errors++;
-	}
-}
-
-/*
- * The settings were erased, and the host remembers higher boots: what this one says looks old to
- * it. An order that comes late finds the counter above it already.
- */
-static void renumber(struct coalmine_agent *agent, uint32_t boot)
-{
-	if (agent->boot < boot && boot < UINT32_MAX) {
-		count_boot(agent, boot + 1);
-		coalmine_agent_tell(agent, COALMINE_HELLO);
-		coalmine_agent_tell(agent, COALMINE_RESULT);
-	}
-}
 
 static void read_records(struct coalmine_agent *agent)
 {
@@ -89,156 +37,28 @@ bool coalmine_agent_on_trial(const struct coalmine_agent *agent)
 	return agent->confirmation.trial != COALMINE_TRIAL_NONE;
 }
 
-/*
- * Stores how the attempt ended. First that the offer is over, then the attempt: a cut in between is
- * repeated by the next start, the other way round it would not be.
- */
-static void store_end(struct coalmine_agent *agent)
+static void count_boot(struct coalmine_agent *agent, uint32_t boot)
 {
 	uint8_t *data = agent->record;
 
-	coalmine_seen_note(&agent->seen, &agent->attempt);
-	if (coalmine_port_record_write(COALMINE_RECORD_SEEN, data,
-				       coalmine_seen_pack(&agent->seen, data)) != 0) {
+	agent->boot = boot;
+	if (coalmine_port_record_write(COALMINE_RECORD_BOOT, data,
+				       coalmine_number_pack(boot, data)) != 0) {
 		agent->storage_errors++;
 	}
-
-	(void)coalmine_agent_save_attempt(agent);
 }
 
-void coalmine_agent_end_attempt(struct coalmine_agent *agent, enum coalmine_stage stage,
-				const char *reason)
+/*
+ * The settings were erased, and the host remembers higher boots: what this one says looks old to
+ * it. An order that comes late finds the counter above it already.
+ */
+static void renumber(struct coalmine_agent *agent, uint32_t boot)
 {
-	coalmine_attempt_end(&agent->attempt, stage, reason);
-	store_end(agent);
-	coalmine_agent_tell(agent, COALMINE_RESULT);
-}
-
-void coalmine_agent_request_swap(struct coalmine_agent *agent)
-{
-	if (coalmine_agent_save_attempt(agent) != 0) {
-		/* Without the record nobody would know how it ended (A1). */
-		coalmine_agent_forget_offer(agent);
-		coalmine_agent_end_attempt(agent, COALMINE_STAGE_FAILED,
-					   "the attempt could not be recorded");
-		return;
+	if (agent->boot < boot && boot < UINT32_MAX) {
+		count_boot(agent, boot + 1);
+		coalmine_agent_tell(agent, COALMINE_HELLO);
+		coalmine_agent_tell(agent, COALMINE_RESULT);
 	}
-
-	if (coalmine_port_upgrade_request() != 0) {
-		coalmine_agent_forget_offer(agent);
-		coalmine_agent_end_attempt(agent, COALMINE_STAGE_FAILED,
-					   "the bootloader's trailer could not be written");
-		return;
-	}
-
-	agent->attempt.stage = COALMINE_STAGE_REQUESTED;
-	(void)coalmine_agent_save_attempt(agent);
-	coalmine_agent_forget_offer(agent);
-	agent->stopped = true;
-	coalmine_port_reset(COALMINE_MARK_SOFTWARE);
-}
-
-/* A crash that left a dump but no retained RAM: power was lost after it. */
-static void adopt_dump(struct coalmine_agent *agent, const uint8_t *target)
-{
-	struct coalmine_crash_record crash = {0};
-	/* File header, architecture header and 8 registers; more is of no use here. */
-	uint8_t data[64];
-	int size = coalmine_port_coredump_size();
-
-	for (size_t i = 0; i < agent->crashes.count; i++) {
-		if (agent->crashes.crashes[i].has_dump) {
-			return;
-		}
-	}
-
-	if (size < (int)sizeof(data) || coalmine_port_coredump_read(0, data, sizeof(data)) != 0 ||
-	    coalmine_coredump_facts(data, sizeof(data), &crash) != 0) {
-		return;
-	}
-
-	/*
-	 * Its build id is lost with the RAM. If a trial ended with it, the target crashed, not this
-	 * image (R19), and the hash stands in for the build id: it names the build as exactly.
-	 */
-	memcpy(crash.image_hash, target, sizeof(crash.image_hash));
-	if (target == agent->start.running.hash) {
-		crash.build_id_size = (uint8_t)agent->start.build_id_size;
-		memcpy(crash.build_id, agent->start.build_id, agent->start.build_id_size);
-	} else {
-		crash.build_id_size = COALMINE_HASH_SIZE;
-		memcpy(crash.build_id, target, COALMINE_HASH_SIZE);
-	}
-
-	crash.has_dump = true;
-	coalmine_crashes_add(&agent->crashes, &crash);
-	(void)coalmine_agent_save_crashes(agent);
-}
-
-static void take_crash(struct coalmine_agent *agent, enum coalmine_resolution resolution)
-{
-	const struct coalmine_crash_record *crash = agent->start.crash;
-	bool reverted = resolution == COALMINE_ENDED &&
-			agent->attempt.stage == COALMINE_STAGE_REVERTED && agent->attempt.ran;
-
-	if (crash != NULL) {
-		coalmine_crashes_add(&agent->crashes, crash);
-		(void)coalmine_agent_save_crashes(agent);
-	} else {
-		adopt_dump(agent, reverted ? agent->attempt.target : agent->start.running.hash);
-	}
-
-	if (agent->crashes.count > 0) {
-		coalmine_agent_tell(agent, COALMINE_CRASH);
-	}
-
-	/* Also of a boot that hung, or gave itself up. */
-	coalmine_agent_tell(agent, COALMINE_LOG);
-}
-
-/* An image that its attempt gave up on runs on unconfirmed; it does not reset itself for ever. */
-static bool is_kept_by_bootloader(const struct coalmine_agent *agent)
-{
-	return agent->has_attempt && agent->attempt.stage == COALMINE_STAGE_FAILED &&
-	       agent->attempt.ran &&
-	       memcmp(agent->attempt.target, agent->start.running.hash, COALMINE_HASH_SIZE) == 0;
-}
-
-static enum coalmine_resolution settle_attempt(struct coalmine_agent *agent)
-{
-	const struct coalmine_agent_start *start = &agent->start;
-	const struct coalmine_boot_view view = {
-		.running = start->running.hash,
-		.confirmed = start->confirmed,
-		.undoes = agent->config->hardware.mode != COALMINE_OVERWRITE,
-		.other = start->has_other ? start->other.hash : NULL,
-		.cause = start->cause,
-	};
-	enum coalmine_resolution resolution =
-		coalmine_attempt_resolve(agent->has_attempt ? &agent->attempt : NULL, &view);
-
-	switch (resolution) {
-	case COALMINE_ON_TRIAL:
-		(void)coalmine_agent_save_attempt(agent);
-		coalmine_confirmation_start(&agent->confirmation, &agent->attempt.policy);
-		coalmine_agent_tell_progress(agent, agent->attempt.offer,
-					     COALMINE_PROGRESS_TESTING);
-		break;
-	case COALMINE_ENDED:
-		store_end(agent);
-		break;
-	case COALMINE_REQUEST_AGAIN:
-		coalmine_agent_request_swap(agent);
-		break;
-	case COALMINE_NOTHING_OPEN:
-		if (!start->confirmed && view.undoes && !is_kept_by_bootloader(agent)) {
-			coalmine_confirmation_start(&agent->confirmation, &agent->config->policy);
-		}
-
-		break;
-	}
-
-	return resolution;
 }
 
 int coalmine_agent_begin(struct coalmine_agent *agent, const struct coalmine_agent_config *config,
@@ -262,14 +82,14 @@ int coalmine_agent_begin(struct coalmine_agent *agent, const struct coalmine_age
 	read_records(agent);
 	count_boot(agent, agent->boot + 1);
 	coalmine_agent_tell(agent, COALMINE_HELLO);
-	resolution = settle_attempt(agent);
+	resolution = coalmine_agent_settle_attempt(agent);
 	if (agent->stopped) {
 		return 0;
 	}
 
 	/* Asked for in any case: what was acknowledged has nothing to say. */
 	coalmine_agent_tell(agent, COALMINE_RESULT);
-	take_crash(agent, resolution);
+	coalmine_agent_take_crash(agent, resolution);
 	if (agent->has_offer) {
 		coalmine_agent_resume_offer(agent, now_ms);
 	}

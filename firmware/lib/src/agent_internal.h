@@ -35,6 +35,12 @@ bool coalmine_agent_fill_dump(struct coalmine_agent *agent);
  * beginning. */
 void coalmine_agent_advance_dump(struct coalmine_agent *agent);
 
+/* What the last boot left of a crash, in retained RAM or in the dump alone, is to be reported. */
+void coalmine_agent_take_crash(struct coalmine_agent *agent, enum coalmine_resolution resolution);
+
+/* What this start says of the last attempt: begins its trial, stores its end, or requests its swap
+ * again. */
+enum coalmine_resolution coalmine_agent_settle_attempt(struct coalmine_agent *agent);
 /* Ends the attempt, stores and reports it. */
 void coalmine_agent_end_attempt(struct coalmine_agent *agent, enum coalmine_stage stage,
 				const char *reason);

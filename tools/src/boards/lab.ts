@@ -9,7 +9,7 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -43,8 +43,8 @@ export interface RolloutView {
 /** Seconds that one step of a run may take on a busy machine. */
 const PATIENCE_S = 300;
 
-/** What `serve --smp` is told of a board: mcumgr says nothing of hardware. The fingerprint is that of firmware/qemu's partitions. */
-const smpHardware = { board: "mps2_an385", revision: "smp", partitionMap: "e1f4b353", mode: "swap-move", slotSize: REGIONS.slot0.bytes };
+/** What `serve --smp` is told of a board: mcumgr says nothing of hardware. The images are for a laboratory (MCUboot's sample key). The fingerprint is that of firmware/qemu's partitions. */
+const smpHardware = { board: "mps2_an385", revision: "smp", partitionMap: "e1f4b353", mode: "swap-move", slotSize: REGIONS.slot0.bytes, attributes: { site: "lab" } };
 
 export class BoardLab {
   readonly folder: string;
@@ -75,6 +75,7 @@ export class BoardLab {
    */
   static async start(images: Images, note: (line: string) => void, { keys = [], smp = [] }: { readonly keys?: readonly string[]; readonly smp?: readonly string[] } = {}): Promise<BoardLab> {
     const lab = new BoardLab(images, note);
+    process.once("SIGINT", lab.#interrupted).once("SIGTERM", lab.#interrupted);
     try {
       const [http, mqtt, coap, ...udp] = (await freePorts(3 + smp.length)) as [number, number, number, ...number[]];
       lab.mqtt = mqtt;
@@ -207,7 +208,13 @@ export class BoardLab {
     return counter;
   }
 
+  /** Nothing that runs for the laboratory outlives it. */
+  readonly #interrupted = (signal: NodeJS.Signals): void => {
+    void this.close().finally(() => process.exit(128 + constants.signals[signal]));
+  };
+
   async close(): Promise<void> {
+    process.off("SIGINT", this.#interrupted).off("SIGTERM", this.#interrupted);
     await Promise.all([...this.boards.values()].map((board) => board.close()));
     for (const program of [...this.#programs, this.#serve, this.#broker]) {
       await program?.end("SIGTERM");

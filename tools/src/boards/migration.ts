@@ -24,6 +24,8 @@ const decided = /coalmine: image confirmed \(0\)|Jumping to the first image slot
 const TRIAL_MS = 60_000;
 const START_MS = 120_000;
 
+const cutsMax = 12;
+
 export interface MigrationCell {
   readonly from: string;
   readonly state: "clean" | "cut";
@@ -41,7 +43,7 @@ interface Fate {
   readonly runs: string;
   /** What it should have, and has not. */
   readonly wrong: readonly string[];
-  /** Flash operations of the part of its life that a cut may fall into. */
+  /** Flash operations of the part of its life that a cut may fall into: the bootloader's, too, when it reverts in it. */
   readonly operations: number;
   readonly cuts: number;
 }
@@ -49,7 +51,7 @@ interface Fate {
 export interface MigrationOptions {
   readonly from: readonly NodeImage[];
   readonly to: NodeImage;
-  /** Power is lost in every so manieth flash operation. */
+  /** Power is lost in every so manieth flash operation, or less often: no cell has more than `cutsMax` boards. */
   readonly every: number;
   /** Boards that run at the same time. */
   readonly abreast: number;
@@ -70,7 +72,8 @@ export async function migrationOnBoards(lab: BoardLab, options: MigrationOptions
           continue; // what fails with power needs no cuts
         }
         // The clean board says how many operations there are to cut.
-        const cuts = state === "clean" ? [undefined] : Array.from({ length: Math.ceil(lives[way] / every) }, (_, n) => 1 + n * every);
+        const step = Math.max(every, Math.ceil(lives[way] / cutsMax));
+        const cuts = state === "clean" ? [undefined] : Array.from({ length: Math.ceil(lives[way] / step) }, (_, n) => 1 + n * step);
         const fates = await inTurns(cuts, abreast, async (cut) => ({ cut, fate: await life(lab, old, { from, to, way, cut }) }));
         if (state === "clean") {
           lives[way] = fates[0]?.fate.operations ?? 0;
