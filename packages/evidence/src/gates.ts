@@ -273,6 +273,15 @@ function baseline(
   tellMetrics(cache, device, known, name);
 }
 
+/** Folds samples of one device that came in one report: the values under these names, as `metricSample` observations would. */
+export function observeSamples(state: GatesState, device: string, at: number, names: readonly string[], values: Readonly<Record<string, number>>): void {
+  const cache = cachesOf(state);
+  for (const name of names) {
+    const value = values[name];
+    if (value !== undefined) sample(cache, state, device, deviceOf(cache, state, device), name, at, value);
+  }
+}
+
 function sample(
   cache: GateCaches, state: GatesState, device: string, known: KnownDevice, name: string, at: number, value: number,
 ): void {

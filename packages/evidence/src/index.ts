@@ -21,7 +21,7 @@ export * from "./verdict.ts";
 export * from "./device-record.ts";
 export * from "./gate-spec.ts";
 export * from "./judge.ts";
-export { observe } from "./gates.ts";
+export { observe, observeSamples } from "./gates.ts";
 export * from "./likelihood.ts";
 export * from "./crash-free.ts";
 export * from "./default-gates.ts";

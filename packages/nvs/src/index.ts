@@ -4,3 +4,4 @@ export * from "./nvs.ts";
 export * from "./power.ts";
 export * from "./sector.ts";
 export * from "./settings.ts";
+export { piece } from "./slab.ts";

@@ -9,6 +9,7 @@ import { CoalmineError } from "@coalmine/core";
 import { decodeEntry, encodeEntry, type Entry, entryBytes, logId, putEntry } from "./entry.ts";
 import { draw, PowerLoss, type PowerSupply } from "./power.ts";
 import { blankSector, eraseSector, extended, indexIn, isBlank, isErased, programSector, readSector, type Sector, sectorOf, sectorWith, wholeSector } from "./sector.ts";
+import { piece } from "./slab.ts";
 
 export interface NvsGeometry {
   /** Bytes of a sector: at least 8 write blocks, at most 32 KiB. */
@@ -55,7 +56,7 @@ export function nvsWith(geometry: NvsGeometry, entries: readonly (readonly [id: 
   if (low + high + 2 * slot > sectorSize) {
     throw new CoalmineError("nvs/full", `${entries.length} entries of ${low} bytes do not fit a sector of ${sectorSize}`);
   }
-  const bytes = new Uint8Array(low + high + slot).fill(0xff);
+  const bytes = piece(low + high + slot).fill(0xff);
   let at = 0;
   let entryAt = low + high - slot;
   putEntry(bytes, entryAt, { id: logId, offset: 0, length: 0 });

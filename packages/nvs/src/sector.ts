@@ -2,12 +2,14 @@
 // One flash sector as a value: what was written from its start, and what was written from its end. Between them it is erased, and
 // erased bytes cost next to nothing. Never changed: every operation makes another one, so that sectors can be shared.
 
+import { piece } from "./slab.ts";
+
 /** What an erased byte reads as. */
 const erased = 0xff;
 
 /**
  * Bytes that several values of one sector share. What a value wrote into them stays: whoever continues the newest value writes
- * behind its bytes, in the room between both ends, and whoever continues an older one writes into a copy.
+ * behind its bytes, in the room between both ends, and whoever continues an older one, or finds no room, writes into a copy.
  */
 interface Store {
   readonly bytes: Uint8Array;
@@ -68,7 +70,7 @@ export function extended({ store, low, high, erases }: Sector, size: number, mor
   const [newLow, newHigh] = [low + more.low, high + more.high];
   let own = store;
   if (store.low !== low || store.high !== high || newLow + newHigh > store.bytes.length) {
-    own = { bytes: new Uint8Array(Math.min(size, Math.max(newLow + newHigh, 2 * (low + high)))), low, high };
+    own = { bytes: piece(size), low, high };
     own.bytes.set(store.bytes.subarray(0, low));
     own.bytes.set(store.bytes.subarray(store.bytes.length - high), own.bytes.length - high);
   }

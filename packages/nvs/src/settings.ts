@@ -57,13 +57,28 @@ export function saveSetting(nvs: Nvs, power: PowerSupply, name: string, value: U
   }
 }
 
+/** Names as bytes: a fleet has the same few on every board. */
+const named = new Map<string, Uint8Array>();
+const namedMax = 256;
+
+function bytesOf(name: string): Uint8Array {
+  let bytes = named.get(name);
+  if (bytes === undefined) {
+    bytes = encoder.encode(name);
+    if (named.size < namedMax) {
+      named.set(name, bytes);
+    }
+  }
+  return bytes;
+}
+
 /** The NVS entries that settings consist of when they are the first ones of an area. */
 export function settingEntries(settings: Iterable<readonly [name: string, value: Uint8Array]>): [id: number, data: Uint8Array][] {
   const entries: [number, Uint8Array][] = [];
   let id = nameBase;
   for (const [name, value] of settings) {
     id++;
-    entries.push([id + valueOffset, value], [id, encoder.encode(name)]);
+    entries.push([id + valueOffset, value], [id, bytesOf(name)]);
   }
   entries.push([nameBase, word(id)]);
   return entries;

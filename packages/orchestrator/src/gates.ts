@@ -10,6 +10,7 @@ import {
   type GatesState,
   judge as judgeEvidence,
   observe,
+  observeSamples,
   openGates,
   type Placement,
 } from "@coalmine/evidence";
@@ -189,12 +190,7 @@ function observeGates(state: PlanEvidence, gates: GatesState, member: Assignment
       }
       break;
     case "heard":
-      for (const name of state.heard) {
-        const value = observation.metrics[name];
-        if (value !== undefined) {
-          observe(gates, { kind: "metricSample", device, at, name, value });
-        }
-      }
+      observeSamples(gates, device, at, state.heard, observation.metrics);
       if (state.boots !== null && observation.onRelease && member.startedAt !== null) {
         watchBoots(state.boots, gates, device, observation.boot, at);
       }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers, bytes and texts in stored records. Little endian.
+import { piece } from "@coalmine/nvs";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -52,7 +53,8 @@ export class ByteWriter {
     return this.raw(encoder.encode(text.slice(0, 64)));
   }
   done(): Uint8Array {
-    const record = this.#bytes.slice(0, this.#length);
+    const record = piece(this.#length);
+    record.set(this.#bytes.subarray(0, this.#length));
     if (this.#bytes.length <= spareMax) {
       spare.push(this.#bytes);
     }

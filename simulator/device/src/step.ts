@@ -22,8 +22,9 @@ import { beat } from "./vitals.ts";
 /** Feeds one input to a board and returns what it does. `now` never falls. */
 export function step(device: Device, input: DeviceInput, now: Instant): DeviceEffect[] {
   const turn: Turn = { device, now, out: [] };
+  let next: number;
   try {
-    take(turn, input);
+    next = take(turn, input);
   } catch (error) {
     if (!(error instanceof PowerLoss)) {
       throw error;
@@ -33,8 +34,9 @@ export function step(device: Device, input: DeviceInput, now: Instant): DeviceEf
     if (input.kind === "command" && !device.kept.includes(input.command)) {
       keepCommand(device, input.command);
     }
+    next = nextDeadline(device);
   }
-  const next = Math.ceil(nextDeadline(device));
+  next = Math.ceil(next);
   if (next !== device.wakeAt && next !== never) {
     device.wakeAt = next;
     turn.out.push({ kind: "wake", at: next as Instant });
@@ -51,7 +53,8 @@ export function cutApplication(device: Device, operations: number): void {
   device.power.flashLeft = operations;
 }
 
-function take(turn: Turn, input: DeviceInput): void {
+/** Takes an input and does what is due; returns the next deadline. */
+function take(turn: Turn, input: DeviceInput): number {
   const { device, now } = turn;
   switch (input.kind) {
     case "power-on":
@@ -96,7 +99,7 @@ function take(turn: Turn, input: DeviceInput): void {
       }
       break;
   }
-  meetDeadlines(turn);
+  return meetDeadlines(turn);
 }
 
 function setLink(turn: Turn, up: boolean): void {
@@ -143,14 +146,14 @@ function nextDeadline(device: Device): number {
   }
 }
 
-/** Does everything that is due, in the order of the deadlines. */
-function meetDeadlines(turn: Turn): void {
+/** Does everything that is due, in the order of the deadlines; returns the first that is not. */
+function meetDeadlines(turn: Turn): number {
   const { device, now } = turn;
   // A board that meets a thousand deadlines at one moment is a bug, not a board.
   for (let met = 0; ; met++) {
     const at = nextDeadline(device);
     if (at > now) {
-      return;
+      return at;
     }
     if (met > 1_000) {
       throw new Error(`device ${device.description.id}: deadlines never end at ${now} in phase ${device.phase}`);
