@@ -69,15 +69,13 @@ export async function runServedRequests(client: string, options: { readonly isQu
 
     const results = await runRequests(client, { url, device, version, artifact: image, imageHash, args }, isQuick);
     results.push(inLog(data, results));
+    // Whether the cancel waits for the observer or the observer for it: it comes as a notification.
+    await api.call("POST", "/rollouts/r1/halt", by);
     results.push(
       await runCase(client, url, {
         name: "observe: the halt's cancel is notified",
         args: [...args, "-s", "2"],
         at: `.u/command?d=${device}`,
-        meanwhile: async () => {
-          await new Promise((resolve) => setTimeout(resolve, 700));
-          await api.call("POST", "/rollouts/r1/halt", by);
-        },
         // A cancel is map(3), version 1, kind 11.
         judge: ({ output }) => (output.includes("\u0001\u0001\u000b") ? undefined : `no cancel in ${JSON.stringify(output.slice(0, 200))}`),
       }),
