@@ -7,7 +7,6 @@
 // I5. A restart folds the log and decides nothing again.
 import {
   apply,
-  type Assignment,
   beginRollout,
   CoalmineError,
   command as orderRollout,
@@ -20,17 +19,16 @@ import {
   type Judge,
   memberOf,
   type Millis,
-  noteAbsence,
   offerNumbers,
   type ReleaseId,
   type Rollout,
   type RolloutCommand,
   type RolloutId,
   Seconds,
-  underway,
 } from "@coalmine/core";
 import { decodeReport, type Report } from "@coalmine/protocol";
-import { type Effect, mayDownload, offerCommand, takenBack } from "./dispatch.ts";
+import { foldChange } from "./changes.ts";
+import { type Effect, mayDownload, takenBack } from "./dispatch.ts";
 import {
   type AuditRecord,
   type Change,
@@ -47,10 +45,11 @@ import {
 import { hear } from "./hearing.ts";
 import { type DeviceRecord, type Freshness, learn, newDevice, note, type Samples } from "./inventory.ts";
 import { leave, mayHold, stillHolds } from "./leaving.ts";
-import { beginListening, deafnessOf, foldLinkLost, foldLinkRestored, type Hearing, linkChanges, newHearing, noteHeard } from "./listening.ts";
+import { beginListening, deafnessOf, type Hearing, linkChanges, newHearing, noteHeard } from "./listening.ts";
 import { matrixGap } from "./matrix.ts";
 import { artifactFor, refusalOf, type ReleaseRecord } from "./membership.ts";
 import type { Door, LogEntry, Standing } from "./ports.ts";
+import { offerEffects, outstanding, outstandingFor, proxied } from "./outstanding.ts";
 import { planRollback, rollbackStarted } from "./rollback.ts";
 
 /** What a person orders of a rollout. `override`: although the release's migration is not shown to be good. */
@@ -93,9 +92,6 @@ export function newHostState(): HostState {
     hearing: newHearing(),
   };
 }
-
-/** Doors whose devices keep no offer: their link does, in memory. */
-const proxied: ReadonlySet<Door> = new Set(["ddi", "smp"]);
 
 /** A link sends what it is given within seconds, and nothing is decided while it cannot: what is older has left. */
 export const sentWithinMs = 3_600_000;
@@ -183,7 +179,7 @@ export class Conductor {
 
   /** Records a change an operator asked for; the caller has checked it against the state. */
   change(change: Change, at: Instant): Outcome {
-    this.#foldChange(change, at);
+    foldChange(this.state, change, at);
     return { entries: [recordEntry(change, at)], effects: [] };
   }
 
@@ -295,53 +291,16 @@ export class Conductor {
     return outcome;
   }
 
-  /**
-   * What may have been lost with the process. Sending it again is harmless (I2): offers nobody has answered, cancels of
-   * stopped rollouts, kept offers of members that ended after `recently`. Who is under way is asked where it stands:
-   * a broker that was not read may have dropped reports. A device that a link speaks for has its offer in that link
-   * alone, so it is given again.
-   */
+  /** What may have been lost with the process, or with a broker: see `outstanding.ts`. */
   outstanding(recently: number = Number.NEGATIVE_INFINITY): Effect[] {
-    const effects: Effect[] = [];
-    for (const rollout of this.state.rollouts.values()) {
-      for (const member of rollout.members) {
-        if ((this.state.active.get(member.device) ?? rollout.id) !== rollout.id) {
-          continue; // another rollout has the device by now
-        }
-        effects.push(...this.#outstandingFor(rollout, member, recently));
-        if (member.offer !== 0 && isActive(rollout) && underway.has(member.state)) {
-          effects.push({ kind: "send", device: member.device, command: { kind: "identify" } });
-        }
-      }
-    }
-    return effects;
+    return outstanding(this.state, recently);
   }
 
   /** A device has come through another door: what its old one keeps for it, it may never hear. */
   #moved(id: DeviceId): Effect[] {
     const rollout = this.#rolloutOf(id);
     const member = rollout === undefined ? undefined : memberOf(rollout, id);
-    return rollout === undefined || member === undefined ? [] : this.#outstandingFor(rollout, member, Number.NEGATIVE_INFINITY);
-  }
-
-  /** What a member should have been sent, or had taken back. */
-  #outstandingFor(rollout: Rollout, member: Assignment, recently: number): Effect[] {
-    if (member.offer === 0) {
-      return [];
-    }
-    const stays = rollout.status === "running" || rollout.status === "held";
-    const unbegun = member.startedAt === null && (member.state === "offered" || member.state === "missing");
-    const spokenFor = proxied.has(this.state.devices.get(member.device)?.door ?? "virtual") && (underway.has(member.state) || member.state === "deferred");
-    if (stays && (unbegun || spokenFor)) {
-      return this.#offer(rollout, member.device);
-    }
-    if (!stays && (isActive(rollout) || Math.max(member.since, rollout.endedAt ?? 0) >= recently)) {
-      return takenBack(member);
-    }
-    if (stays && !underway.has(member.state) && member.state !== "deferred" && member.since >= recently) {
-      return [{ kind: "clear", device: member.device }];
-    }
-    return [];
+    return rollout === undefined || member === undefined ? [] : outstandingFor(this.state, rollout, member, Number.NEGATIVE_INFINITY);
   }
 
   #rolloutOf(id: DeviceId): Rollout | undefined {
@@ -428,7 +387,7 @@ export class Conductor {
       outcome.entries.push(recordEntry(decision, at));
       switch (decision.type) {
         case "offered":
-          outcome.effects.push(...this.#offer(rollout, decision.device));
+          outcome.effects.push(...offerEffects(this.state, rollout, decision.device));
           break;
         case "moved": {
           const member = memberOf(rollout, decision.device);
@@ -459,17 +418,6 @@ export class Conductor {
     }
   }
 
-  #offer(rollout: Rollout, id: DeviceId): Effect[] {
-    const member = memberOf(rollout, id);
-    const release = this.state.releases.get(rollout.release);
-    const device = this.state.devices.get(id);
-    const artifact = release === undefined || device === undefined ? undefined : artifactFor(release, device);
-    if (member === undefined || release === undefined || artifact === undefined) {
-      return [];
-    }
-    return [{ kind: "send", device: id, command: offerCommand(rollout, release, artifact, member) }];
-  }
-
   #foldRecord(record: AuditRecord, at: Instant): void {
     switch (record.type) {
       case "device-tagged":
@@ -484,7 +432,7 @@ export class Conductor {
       case "link-lost":
       case "link-restored":
       case "symbols-added":
-        this.#foldChange(record, at);
+        foldChange(this.state, record, at);
         break;
       default:
         this.#foldDecision(record, at);
@@ -551,93 +499,6 @@ export class Conductor {
           }
         }
       }
-    }
-  }
-
-  #foldChange(change: Change, at: Instant): void {
-    const { state } = this;
-    switch (change.type) {
-      case "device-tagged": {
-        const device = state.devices.get(change.device);
-        if (device !== undefined) {
-          const tags = new Set(device.tags);
-          for (const tag of change.remove) {
-            tags.delete(tag);
-          }
-          for (const tag of change.add) {
-            tags.add(tag);
-          }
-          device.tags = [...tags].sort();
-        }
-        break;
-      }
-      case "cohort-created":
-        state.cohorts.set(change.name, change.selector);
-        break;
-      case "release-created":
-        state.releases.set(change.release, {
-          id: change.release,
-          version: change.version,
-          artifacts: change.artifacts,
-          notes: change.notes,
-          storage: change.storage ?? null,
-          migration: change.migration ?? false,
-          from: change.from ?? [],
-          hop: change.hop ?? null,
-          symbols: {},
-          matrix: null,
-          barred: null,
-          archived: null,
-          revision: 1,
-        });
-        break;
-      case "release-archived":
-      case "release-restored": {
-        const release = state.releases.get(change.release);
-        if (release !== undefined) {
-          release.archived = change.type === "release-archived" ? { at, files: change.files, bytes: change.bytes } : null;
-          release.revision += 1;
-        }
-        break;
-      }
-      case "symbols-added": {
-        const release = state.releases.get(change.release);
-        if (release !== undefined) {
-          release.symbols[change.buildId] = { digest: change.digest, size: change.size, imageHashes: change.imageHashes };
-          release.revision += 1;
-        }
-        break;
-      }
-      case "release-attested": {
-        const release = state.releases.get(change.release);
-        if (release !== undefined) {
-          release.matrix = { ...change.matrix, by: change.authority.by };
-          release.revision += 1;
-        }
-        break;
-      }
-      case "release-barred":
-      case "release-unbarred": {
-        const release = state.releases.get(change.release);
-        if (release !== undefined) {
-          release.barred = change.type === "release-barred" ? change.authority.reason : null;
-          release.revision += 1;
-        }
-        break;
-      }
-      case "restarted":
-        for (const rollout of state.rollouts.values()) {
-          if (isActive(rollout)) {
-            noteAbsence(rollout, { from: change.heardUntil, until: at });
-          }
-        }
-        break;
-      case "link-lost":
-        foldLinkLost(state.hearing, state.rollouts.values(), state.devices, change);
-        break;
-      case "link-restored":
-        foldLinkRestored(state.hearing, state.rollouts.values(), change.door, at);
-        break;
     }
   }
 }
