@@ -21,7 +21,7 @@ const minutes = Number(values.minutes);
 const bounds = { firstViewMs: 2_000, heapGrowthMegabytes: 2 };
 
 interface Heap {
-  readonly page: "fleet" | "rollout";
+  readonly page: Visited;
   readonly minute: number;
   readonly megabytes: number;
 }
@@ -75,9 +75,17 @@ async function startRollout(http: string, release: Release): Promise<void> {
   }
 }
 
+const pages = {
+  fleet: { hash: "#/", ready: ".list-row a", restMs: 9_000 },
+  inventory: { hash: "#/way-back", ready: ".ways .list-row a", restMs: 9_000 },
+  rollout: { hash: "#/rollouts/r1", ready: ".gate canvas", restMs: 15_000 },
+} as const;
+type Visited = keyof typeof pages;
+const visits = Object.keys(pages) as Visited[];
+
 const watch = `
   globalThis.seen = { long: [], first: null };
-  new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) globalThis.seen.long.push(Math.round(duration)); }).observe({ type: "longtask", buffered: true });
+  new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) globalThis.seen.long.push({ ms: Math.round(duration), at: location.hash }); }).observe({ type: "longtask", buffered: true });
   addEventListener("DOMContentLoaded", () => new MutationObserver((_, observer) => {
     if (document.querySelector(".list-row a") !== null) { globalThis.seen.first = Math.round(performance.now()); observer.disconnect(); }
   }).observe(document, { childList: true, subtree: true }));
@@ -98,8 +106,10 @@ async function look(http: string, executable: string) {
     const firstViewMs = (await page.evaluate("globalThis.seen.first")) as number;
     say(`first view after ${firstViewMs} ms`);
     const heaps = await stay(page);
-    const long = (await page.evaluate("globalThis.seen.long")) as number[];
-    const over = long.filter((ms) => ms > 100);
+    const tasks = (await page.evaluate("globalThis.seen.long")) as { readonly ms: number; readonly at: string }[];
+    const long = tasks.map(({ ms }) => ms);
+    const over = tasks.filter(({ ms }) => ms > 100);
+    over.forEach(({ ms, at }) => say(`a task of ${ms} ms at ${at}`));
     const rates = (await (await fetch(`${http}/counters`)).json()) as { reports: number };
     return {
       firstViewMs,
@@ -114,27 +124,24 @@ async function look(http: string, executable: string) {
   }
 }
 
-/** Looks at fleet and rollout in turn, scrolls, and weighs the heap after collection. */
+/** Looks at the lists and the rollout in turn, scrolls, and weighs the heap after collection. */
 async function stay(page: Page): Promise<Heap[]> {
   const session = await page.context().newCDPSession(page);
   const heaps: Heap[] = [];
   const began = performance.now();
   for (let round = 0; performance.now() - began < minutes * 60_000; round += 1) {
-    const rollout = round % 4 >= 2;
-    await page.evaluate(`location.hash = "${rollout ? "#/rollouts/r1" : "#/"}"`);
-    if (rollout) {
-      await page.locator(".gate canvas").first().waitFor();
-    } else {
-      await page.locator(".list-row a").first().waitFor();
-      for (let step = 0; step < 20; step += 1) {
-        await page.evaluate(`document.querySelector(".scroller").scrollTop += ${step % 2 === 0 ? 4_000 : 300}`);
-        await sleep(150);
-      }
+    const visited = visits[round % visits.length] as Visited;
+    const { hash, ready, restMs } = pages[visited];
+    await page.evaluate(`location.hash = "${hash}"`);
+    await page.locator(ready).first().waitFor();
+    for (let step = 0; step < 20 && visited !== "rollout"; step += 1) {
+      await page.evaluate(`document.querySelector(".scroller").scrollTop += ${step % 2 === 0 ? 4_000 : 300}`);
+      await sleep(150);
     }
-    await sleep(rollout ? 15_000 : 9_000);
+    await sleep(restMs);
     await session.send("HeapProfiler.collectGarbage");
     const { usedSize } = (await session.send("Runtime.getHeapUsage")) as { usedSize: number };
-    const heap = { page: rollout ? ("rollout" as const) : ("fleet" as const), minute: Number(((performance.now() - began) / 60_000).toFixed(2)), megabytes: Number((usedSize / 1_048_576).toFixed(2)) };
+    const heap = { page: visited, minute: Number(((performance.now() - began) / 60_000).toFixed(2)), megabytes: Number((usedSize / 1_048_576).toFixed(2)) };
     heaps.push(heap);
     say(`${heap.minute} min, ${heap.page}: ${heap.megabytes} MB`);
   }
@@ -143,11 +150,14 @@ async function stay(page: Page): Promise<Heap[]> {
 
 /** Of the page that grew most. */
 function growth(heaps: readonly Heap[]): number {
-  return Math.max(...(["fleet", "rollout"] as const).map((page) => growthOf(heaps.filter((heap) => heap.page === page))));
+  return Math.max(...visits.map((page) => growthOf(heaps.filter((heap) => heap.page === page))));
 }
 
 /** Median of the last third less that of the second: what came first is caches that fill. */
 function growthOf(heaps: readonly Heap[]): number {
+  if (heaps.length < 2) {
+    return 0; // one look tells of no growth
+  }
   const third = Math.max(1, Math.floor(heaps.length / 3));
   const median = (part: readonly Heap[]): number => part.map((heap) => heap.megabytes).sort((a, b) => a - b)[Math.floor(part.length / 2)] ?? 0;
   return Number((median(heaps.slice(-third)) - median(heaps.slice(-2 * third, -third))).toFixed(2));
