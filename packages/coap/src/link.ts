@@ -9,6 +9,7 @@ import { isIPv6 } from "node:net";
 import { type AuthenticationStats, openAuthentication, secretAuthentication, type SecretOf } from "./authentication.ts";
 import { Endpoint, type EndpointStats } from "./endpoint.ts";
 import { type CoapLimits, defaultLimits } from "./limits.ts";
+import { Reach } from "./reach.ts";
 import { Resources } from "./resources.ts";
 
 export interface CoapLinkOptions {
@@ -112,10 +113,15 @@ export async function coapLink(options: CoapLinkOptions, host: LinkHost): Promis
     failed,
   });
   resources.attach(endpoint);
-  socket.on("message", (bytes, peer) => endpoint.receive(bytes, peer.address, peer.port));
+  const reach = new Reach();
+  socket.on("message", (bytes, peer) => {
+    reach.heard();
+    endpoint.receive(bytes, peer.address, peer.port);
+  });
   // A peer that is gone answers with ICMP, an odd address cannot be sent to: neither is trouble of ours.
-  socket.on("error", () => {
+  socket.on("error", (error: NodeJS.ErrnoException) => {
     unsent += 1;
+    reach.failed(error.code, now_s());
   });
 
   const open = (): void => {
@@ -128,6 +134,9 @@ export async function coapLink(options: CoapLinkOptions, host: LinkHost): Promis
     door: "coap",
     address,
     port,
+    get connected() {
+      return !reach.isDown(now_s());
+    },
     url: `coap://${isIPv6(address) ? `[${address}]` : address}:${port}`,
     async send(device: DeviceId, command: Command) {
       open();
