@@ -7,6 +7,7 @@ import { Host, planFromData, planJudge } from "@coalmine/orchestrator";
 import { encodeReport } from "@coalmine/protocol";
 import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
 import { createHash, generateKeyPairSync, sign, verify } from "node:crypto";
+import { benchHello, benchVariant } from "./bench-board.ts";
 import { arm, type BenchOptions, type BenchResult, compare } from "./bench-result.ts";
 
 const imageBytes = 1024 * 1024;
@@ -62,21 +63,10 @@ async function hostWithOffer(image: Uint8Array, keys: Parameters<typeof Host.ope
   const clock = { now: () => instant(Date.UTC(2026, 0, 1)) };
   const host = Host.open({ log: memoryEventLog(), artifacts: memoryArtifactStore(), clock, judge: planJudge, keys });
   const device = "bench" as DeviceId;
-  const imageHash = new Uint8Array(32).fill(1);
-  const body = {
-    kind: "hello",
-    hardware: { board: "bench", revision: "A", partitionMap: "pm", mode: "swap-move", slotSize: 2 * imageBytes },
-    running: { imageHash, version: "1.0.0", buildId: imageHash.subarray(0, 20), confirmed: true },
-    slot1: null,
-    resetCause: "power-on",
-    attempt: null,
-    interval_s: 300,
-    attributes: {},
-    storageSchema: 1,
-  } as const;
+  const body = benchHello(2 * imageBytes);
   await host.report(device, encodeReport({ boot: 1, sequence: 0, uptime_s: 1, body }), "virtual");
   const authority = { by: "bench", reason: "bench" };
-  const release = await host.createRelease({ id: "1.1.0", artifacts: [{ variant: { board: "bench", revision: "A", partitionMap: "pm" }, bytes: image }], authority });
+  const release = await host.createRelease({ id: "1.1.0", artifacts: [{ variant: benchVariant, bytes: image }], authority });
   await host.startRollout({ release: release.id, plan: planFromData({ stages: ["100%"], gates: "default", representativeness: "warn" }), seed: 1, authority });
   const prefix = Uint8Array.fromHex(release.artifacts[0]?.digest ?? "").subarray(0, 8);
   return {

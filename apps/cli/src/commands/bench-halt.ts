@@ -10,6 +10,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { benchHello, benchVariant } from "./bench-board.ts";
 import { arm, type BenchOptions, type BenchResult, compare } from "./bench-result.ts";
 
 const authority = { by: "bench", reason: "bench" };
@@ -76,23 +77,12 @@ async function turn(devices: number): Promise<Turn> {
   host.attach(link);
   try {
     const ids = Array.from({ length: devices }, (_, index) => `bench-${index}` as DeviceId);
-    const imageHash = new Uint8Array(32).fill(1);
-    const hello = {
-      kind: "hello",
-      hardware: { board: "bench", revision: "A", partitionMap: "pm", mode: "swap-move", slotSize: 65_536 },
-      running: { imageHash, version: "1.0.0", buildId: imageHash.subarray(0, 20), confirmed: true },
-      slot1: null,
-      resetCause: "power-on",
-      attempt: null,
-      interval_s: 300,
-      attributes: {},
-      storageSchema: 1,
-    } as const;
+    const hello = benchHello(65_536);
     const say = (sequence: number, body: (index: number) => Parameters<typeof encodeReport>[0]["body"]): Promise<unknown> =>
       Promise.all(ids.map((id, index) => host.report(id, encodeReport({ boot: 1, sequence, uptime_s: sequence, body: body(index) }), "virtual")));
     await say(0, () => hello);
     const image = buildImage({ version: parseVersion("1.1.0"), headerSize: 512, payload: new Uint8Array(8_192), key: keys.privateKey });
-    await host.createRelease({ id: "1.1.0", artifacts: [{ variant: { board: "bench", revision: "A", partitionMap: "pm" }, bytes: image }], authority });
+    await host.createRelease({ id: "1.1.0", artifacts: [{ variant: benchVariant, bytes: image }], authority });
     const plan = planFromData({ stages: ["100%"], gates: "default", representativeness: "warn", offers: { perMinute: 1_000_000, jitter: "0s" } });
     const { id } = await host.startRollout({ release: "1.1.0", plan, seed: 1, authority });
     while (link.offers < devices) {
@@ -115,7 +105,7 @@ async function turn(devices: number): Promise<Turn> {
       now = instant(now + 60_000);
       await host.tick();
     }
-    await say(2, () => ({ kind: "heartbeat", imageHash, confirmed: true, battery: null, linkUptime: 1, metrics: {} }));
+    await say(2, () => ({ kind: "heartbeat", imageHash: hello.running.imageHash, confirmed: true, battery: null, linkUptime: 1, metrics: {} }));
     return { durableMs, toldMs, bareMs: await bare(folder, ids), told, offeredAfter: link.offers - before };
   } finally {
     await host.close();
