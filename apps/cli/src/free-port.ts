@@ -6,13 +6,14 @@ import { createServer } from "node:net";
  * A free port of the loopback below 32768. Higher ones are handed out to outgoing connections, of which a simulated fleet
  * makes thousands: the port would be taken again before it is used. Where the search starts depends on the process, so
  * that several at once do not race for the same port.
+ * @param taken ports that this process means to use already
  */
-export async function freePort(): Promise<number> {
+export async function freePort(taken: ReadonlySet<number> = new Set()): Promise<number> {
   const first = 20_000;
   const count = 12_000;
   for (let step = 0; step < count; step += 1) {
     const port = first + ((process.pid * 37 + step) % count);
-    if (await isFree(port)) {
+    if (!taken.has(port) && (await isFree(port))) {
       return port;
     }
   }

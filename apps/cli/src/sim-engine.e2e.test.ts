@@ -31,7 +31,7 @@ describe("the final state of every device is that of virtual time", () => {
   test.each([
     ["over real MQTT sockets", { transport: "mqtt" }],
     ["over real CoAP sockets that lose one datagram in twenty (R53)", { transport: "coap", loss: 0.05 }],
-  ] as const)("%s", { timeout: 60_000 }, async (_where, how) => {
+  ] as const)("%s", { timeout: 180_000 }, async (_where, how) => {
     const real = await simulate({ scenario, devices: 40, seed: 7, speed: 2_000, ...how });
     expect(real.finalStates).toEqual(virtual.finalStates);
     expect(ends(real)).toEqual(ends(virtual));
@@ -64,7 +64,7 @@ describe("a whole fleet that is rolled back goes back by swap-back where the boo
     return { hashes, ways };
   }
 
-  test.each(["mqtt", "coap"] as const)("over %s", { timeout: 90_000 }, async (transport) => {
+  test.each(["mqtt", "coap"] as const)("over %s", { timeout: 180_000 }, async (transport) => {
     const trace: string[] = [];
     const real = await simulate({ scenario: wayBack, transport, speed: 3_000, trace: (line) => trace.push(line) });
     expect(real.expectations.filter((line) => !line.ok)).toEqual([]);

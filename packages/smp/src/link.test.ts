@@ -263,7 +263,7 @@ test("over real datagrams with a tenth of them lost", async () => {
   // A hundred times as fast: minutes of trial are seconds here.
   const clock = { now: () => instant(1_000_000 + Math.floor((performance.now() - began) * 100)) };
   const board = { ...boards.boards[0], url: `udp://127.0.0.1:${port.port}` } as (typeof boards.boards)[number];
-  const link = smpLink({ boards: [board], poll_s: 0.1, clock, speed: 100, client: { timeout: 20, attempts: 8 } }, host);
+  const link = smpLink({ boards: [board], poll_s: 0.1, clock, speed: 100, client: { timeout: 20, attempts: 40 } }, host);
   onTestFinished(async () => link.close());
   await host.until(() => heard(host).length > 0);
   await link.send(id, offerOf(7, next, { minUptime_s: 10, deadline_s: 900, serverContact: true }));

@@ -21,7 +21,7 @@ describe("over UDP", () => {
     const server = sampleBoard({ bufferBytes: 1024 });
     const board = await serveUdp(server, stormy(11, { loss: 0.1 }));
     onTestFinished(() => board.close());
-    const client = await connectSmp(`udp://127.0.0.1:${board.port}`, { timeout: 20, attempts: 8 });
+    const client = await connectSmp(`udp://127.0.0.1:${board.port}`, { timeout: 20, attempts: 40 });
     onTestFinished(() => client.close());
     expect(await uploadImage(client, next)).toMatchObject({ kind: "uploaded" });
     expect(await requestTest(client, hashOf(next))).toMatchObject({ kind: "ok" });

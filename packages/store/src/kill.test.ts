@@ -41,7 +41,7 @@ async function appendAndKill(path: string, cycle: number, acknowledgements: numb
 }
 
 describe("SIGKILL at any moment (I1)", () => {
-  it(`loses nothing acknowledged in ${cycles} cycles of seed ${seed}, and the lock goes with the process (I9)`, { timeout: 20_000 + cycles * 1_000 }, async () => {
+  it(`loses nothing acknowledged in ${cycles} cycles of seed ${seed}, and the lock goes with the process (I9)`, { timeout: 120_000 + cycles * 1_000 }, async () => {
     // Two logs side by side use both cores; each is killed and reopened again and again.
     const run = async (path: string, first: number): Promise<number> => {
       let acknowledged = 0;

@@ -93,4 +93,4 @@ test("I4: a broker that is killed in a rollout and away for longer than the plan
   const log = openEventLog(join(dataOf(lab), "events.sqlite"), { readOnly: true });
   expect(replay(log.read(0), planJudge)).toMatchObject({ ok: true });
   await log.close();
-}, 120_000);
+}, 240_000);

@@ -9,7 +9,7 @@ if (client === undefined) {
   console.log("not run: coap-client-notls is not installed (Debian: libcoap3-bin)");
 }
 
-test.skipIf(client === undefined)("libcoap's client gets along with `serve`: 300 KB down, 64 KB up into the log, a command notified, nothing after a halt", { timeout: 60_000 }, async () => {
+test.skipIf(client === undefined)("libcoap's client gets along with `serve`: 300 KB down, 64 KB up into the log, a command notified, nothing after a halt", async () => {
   const results = await runServedRequests(client as string, { isQuick: true });
   expect(results.length).toBeGreaterThan(25);
   expect(results.filter(({ problem }) => problem !== undefined)).toEqual([]);

@@ -35,7 +35,7 @@ test("board info, update and reset work on a board behind UDP, with the exit cod
 
   const refused = await coalmine(["board", "update", join(folder, "next.bin"), "--upgrade-only", ...smp]);
   expect([refused.code, JSON.parse(refused.stdout)]).toMatchObject([0, { outcome: "already-running" }]);
-}, 60_000);
+});
 
 test("a bad address or file ends with 3, a board that is not there with 4", async () => {
   const [url, file, nobody] = await Promise.all([
@@ -46,4 +46,4 @@ test("a bad address or file ends with 3, a board that is not there with 4", asyn
   expect([url.code, JSON.parse(url.stdout)]).toMatchObject([3, { error: { code: "smp/bad-url" } }]);
   expect([file.code, JSON.parse(file.stdout)]).toMatchObject([3, { error: { message: expect.stringMatching(/there is no such file/) as string } }]);
   expect([nobody.code, JSON.parse(nobody.stdout)]).toMatchObject([4, { error: { code: "smp/timeout" } }]);
-}, 60_000);
+});

@@ -24,7 +24,7 @@ const offersOf = (payloads: readonly Uint8Array[]): Command[] =>
     return decoded.kind === "ok" && decoded.value.kind === "offer" ? [decoded.value] : [];
   });
 
-test("one device, one secret, two doors: an offer heard over CoAP is sent again after a restart, and follows the device to MQTT", { timeout: 30_000 }, async () => {
+test("one device, one secret, two doors: an offer heard over CoAP is sent again after a restart, and follows the device to MQTT", async () => {
   const folder = mkdtempSync(join(tmpdir(), "coalmine-serve-coap-"));
   const file = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text, { mode: 0o600 });

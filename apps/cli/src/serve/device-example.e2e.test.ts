@@ -41,7 +41,7 @@ test("the device of the documentation goes through an update, block by block, an
   let said = "";
   device = spawn("python3", [script, "127.0.0.1", new URL(mqtt).port, "d1", "60"], { stdio: ["ignore", "ignore", "pipe"] });
   device.stderr?.setEncoding("utf8").on("data", (text: string) => (said += text));
-  await expect.poll(async () => (await call("GET", "/devices"))["total"], { timeout: 20_000 }).toBe(1);
+  await expect.poll(async () => (await call("GET", "/devices"))["total"]).toBe(1);
 
   const image = buildImage({ version: { major: 1, minor: 1, revision: 0, build: 0 }, headerSize: 512, payload: new Uint8Array(30_000).fill(7), key: privateKey });
   const { digest } = await call("PUT", "/artifacts", image);
@@ -49,8 +49,8 @@ test("the device of the documentation goes through an update, block by block, an
   await call("POST", "/releases", { id: "1.1.0", artifacts: [{ digest, variant: { board: "example", revision: "revA", partitionMap: "pm1" } }], ...by });
   const plan = { stages: ["100%"], strata: ["board"], gates: { "crash-free-devices": { min: "50%" } }, minDevices: 1, offers: { perMinute: 6_000, jitter: "0s" }, soak: { min: "2m", max: "6h", dutyCycles: 1 }, confirm: { minUptime: "1m", deadline: "10m" } };
   await call("POST", "/rollouts", { release: "1.1.0", plan, ...by });
-  await expect.poll(async () => (await call("GET", "/rollouts/r1"))["states"], { timeout: 60_000 }).toEqual({ healthy: 1 });
+  await expect.poll(async () => (await call("GET", "/rollouts/r1"))["states"], { timeout: 100_000 }).toEqual({ healthy: 1 });
   expect(await call("GET", "/devices/d1")).toMatchObject({ running: { version: "1.1.0", confirmed: true }, hardware: { board: "example", mode: "swap-move" } });
   expect(await call("GET", "/counters")).toMatchObject({ undecodable: 0 });
   expect(said).toBe("");
-}, 90_000);
+}, 240_000);

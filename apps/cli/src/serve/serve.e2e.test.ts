@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { freePort } from "../free-port.ts";
 import { MqttDevice } from "../testing/device.ts";
 import { coalmine, type Ended, type Served, served } from "../testing/spawn.ts";
 
@@ -53,7 +54,10 @@ afterAll(async () => {
 
 test("a release goes from upload to 100 % over MQTT, through a SIGKILL, and nobody is offered it twice (R57, I2)", async () => {
   const args = ["--data", file("data"), "--key", file("release.pub.pem"), "--speed", "60"];
-  running = await served([...args, "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]);
+  // Ports that nobody else is given while it is down.
+  const port = await freePort();
+  const ports = ["--http", `127.0.0.1:${port}`, "--mqtt", `127.0.0.1:${await freePort(new Set([port]))}`];
+  running = await served([...args, ...ports]);
   const { http, mqtt } = running;
   const call = (...words: string[]): Promise<Ended> => coalmine([...words, "--json"], { COALMINE_URL: http, COALMINE_BY: "ada" });
   const json = async (...words: string[]) => JSON.parse((await call(...words)).stdout) as Record<string, unknown>;
@@ -76,7 +80,7 @@ test("a release goes from upload to 100 % over MQTT, through a SIGKILL, and nobo
   expect(boards.get(other)?.commands.filter((command) => command.kind === "offer")).toEqual([]);
 
   expect(await running.end("SIGKILL")).toBe(null);
-  running = await served([...args, "--http", new URL(http).host, "--mqtt", new URL(mqtt).host]);
+  running = await served([...args, ...ports]);
   expect(await json("release", "show", "1.2.0")).toMatchObject(declared);
   const again = { canary: await device(mqtt, canary, 3, board.running), other: await device(mqtt, other, 2) };
   const second = await again.other.offer();
