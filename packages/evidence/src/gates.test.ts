@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type BoundGateSpec, crashFree, type GateObservation, type GateSpec, type GatesSpec, type GatesState, judge, observe, openGates, type ShareEvent, type StageLook } from "./index.ts";
+import { type BoundGateSpec, crashFree, type GateObservation, type GateSpec, type GatesSpec, type GatesState, judge, observe, observeSamples, openGates, type ShareEvent, type StageLook } from "./index.ts";
 
 const HOUR = 3_600_000;
 const T0 = 1_700_000_000_000;
@@ -87,6 +87,17 @@ describe("folding", () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  test("samples that come in one report are folded as if each came alone; a report without any leaves no trace", () => {
+    const [together, alone] = [fresh(), fresh()];
+    for (const state of [together, alone]) observe(state, { kind: "updateStarted", device: "c0", at: T0, placement: { stage: 0, hardware: "A", connectivity: "wifi" } });
+    const values = { drain: 2, free: Number.NaN, temp: 4 };
+    observeSamples(together, "c0", T0 + HOUR, ["drain", "free", "other"], values);
+    observeSamples(together, "c1", T0 + HOUR, ["other"], values);
+    for (const name of ["drain", "free"] as const) observe(alone, { kind: "metricSample", device: "c0", at: T0 + HOUR, name, value: values[name] });
+    expect(together).toEqual(alone);
+    expect(together.devices["c0"]?.samples["drain"]).toEqual({ at: [T0 + HOUR], value: [2] });
   });
 
   test("a state that went through JSON re-folds to the same numbers", () => {

@@ -315,8 +315,13 @@ function insertSample(samples: Samples, at: number, value: number): boolean {
     samples.value[index] = value;
     return true;
   }
-  samples.at.splice(index, 0, at);
-  samples.value.splice(index, 0, value);
+  if (index === samples.at.length) {
+    samples.at.push(at);
+    samples.value.push(value);
+  } else {
+    samples.at.splice(index, 0, at);
+    samples.value.splice(index, 0, value);
+  }
   return true;
 }
 

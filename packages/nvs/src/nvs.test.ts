@@ -54,6 +54,20 @@ describe("on flash", () => {
     expect(decodeEntry(Uint8Array.fromHex("341256000700ffda"))).toBe(undefined);
   });
 
+  test("an area that goes on in two ways from one state ends as two, and the state stays what it was", () => {
+    const before = mounted();
+    writeNvs(before, mains(), 7, text("shared"));
+    const bytes = nvsToBytes(before);
+    const [one, other] = [copyNvs(before), copyNvs(before)];
+    for (let i = 0; i < 40; i += 1) {
+      writeNvs(one, mains(), 8, text(`one ${i}`));
+      writeNvs(other, mains(), 8, text(`other ${i}`));
+    }
+    expect(nvsToBytes(before)).toEqual(bytes);
+    expect([one, other].map((nvs) => new TextDecoder().decode(readNvs(nvs, 8)))).toEqual(["one 39", "other 39"]);
+    expect([one, other].map((nvs) => new TextDecoder().decode(readNvs(nvs, 7)))).toEqual(["shared", "shared"]);
+  });
+
   test("data grows up, entries grow down, the last place stays free for closing", () => {
     const nvs = mounted();
     writeNvs(nvs, mains(), 7, text("abcde"));

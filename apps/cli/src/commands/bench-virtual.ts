@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Virtual time: the whole site (devices, network, conductor, log) against an empty loop over a heap with as many events
-// pending, and whole updates with the bootloader's memo against the same byte by byte.
-import { instant, Minutes, Seconds, TimeHeap } from "@coalmine/core";
+// pending, whole updates with the bootloader's memo against the same byte by byte, and a rollout as `rehearse` lives it.
+import { Hours, instant, Minutes, Seconds, TimeHeap } from "@coalmine/core";
 import { createDevice, createShared, step } from "@coalmine/device";
 import { assembleFleet, buildRelease, deviceDescription, labKey } from "@coalmine/fleet";
 import { boot, BootMemo, type BootResult, Flash, SectorPool, setConfirmed, setPending } from "@coalmine/mcuboot";
-import { planJudge } from "@coalmine/orchestrator";
+import { parsePlan, planJudge } from "@coalmine/orchestrator";
 import { scenarioStart, VirtualSite } from "@coalmine/site";
 import { memoryArtifactStore, memoryEventLog } from "@coalmine/store";
 import { draw, World } from "@coalmine/world";
 import { demoScenario } from "../demo-scenario.ts";
+import { rehearse, twinOf } from "../rehearse-run.ts";
 import { simulate } from "../sim-engine.ts";
 import { arm, type BenchOptions, type BenchResult, compare, type Measurement } from "./bench-result.ts";
 
@@ -72,6 +73,19 @@ function heartbeats(devices: number, seed: number): number {
   return (site.world.events - events) / (cpuSeconds() - before);
 }
 
+const rehearsalPlan = "stages: [{ name: canary, percent: 10 }, 30%, 100%]\nsoak: { min: 24h, max: 7d }\ngates: default\n";
+const rehearsals = 3;
+
+/** CPU seconds of one virtual rollout of a good release, the fleet's own life around it included. */
+async function rehearsedRollout(devices: number, seed: number): Promise<number> {
+  const fleet = twinOf({ ...demoScenario().fleet, seed, devices }, Hours(6));
+  const task = { plan: parsePlan(rehearsalPlan, "the rehearsal's plan"), fleet, defects: [], baseline: undefined };
+  await rehearse({ ...task, seeds: [seed] }); // builds the images, and lets the functions be compiled
+  const before = cpuSeconds();
+  await rehearse({ ...task, seeds: Array.from({ length: rehearsals }, (_, index) => seed + 1 + index) });
+  return (cpuSeconds() - before) / rehearsals;
+}
+
 export async function run(options: BenchOptions): Promise<BenchResult> {
   const devices = options.devices ?? 10_000;
   const pending = devices;
@@ -79,6 +93,8 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   const own: number[] = [];
   const site: number[] = [];
   const rollout: number[] = [];
+  const rehearsed: number[] = [];
+  const twins = Math.min(devices, 2_000);
   for (let turn = 0; turn < options.runs; turn += 1) {
     options.progress(`turn ${turn + 1} of ${options.runs}: loops with ${pending} events pending`);
     empty.push(emptyLoop(pending, 2_000_000));
@@ -90,12 +106,15 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const result = await simulate({ scenario: demoScenario(), transport: "virtual", devices, seed: options.seed });
     const updates = result.rollouts.reduce((sum, one) => sum + one.exposed, 0);
     rollout.push(updates / (cpuSeconds() - before));
+    options.progress(`turn ${turn + 1} of ${options.runs}: rehearsed rollouts with ${twins} devices`);
+    rehearsed.push(await rehearsedRollout(twins, options.seed));
   }
   const baseline = arm("empty heap loop", empty);
   const measurements: Measurement[] = [
     compare({ name: "timer queue", unit: "events per CPU second", better: "more" }, arm("coalmine's timers", own), baseline),
     compare({ name: "reporting fleet", unit: "events per CPU second", better: "more" }, arm("whole site", site), baseline),
     compare({ name: "rollouts", unit: "device updates per CPU second", better: "more" }, arm("demo scenario", rollout), null),
+    compare({ name: "rehearsed rollout", unit: `CPU seconds per rollout of ${twins} devices`, better: "less" }, arm("days in virtual time", rehearsed), null),
     ...bootloader(options),
   ];
   return {

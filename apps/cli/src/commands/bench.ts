@@ -14,7 +14,7 @@ interface Bench {
 
 /** Every benchmark by name. Each loads its own code when it runs. */
 const benches: Readonly<Record<string, Bench>> = {
-  virtual: { about: "virtual time against an empty heap loop, and updates with and without the bootloader's fast path", run: async (options) => (await import("./bench-virtual.ts")).run(options) },
+  virtual: { about: "virtual time against an empty heap loop, a rehearsed rollout, and updates with and without the bootloader's fast path", run: async (options) => (await import("./bench-virtual.ts")).run(options) },
   ingest: { about: "reports into the durable log against a bare broker", run: async (options) => (await import("./bench-ingest.ts")).run(options) },
   mqtt: { about: "connect rate and reports of live devices against bare sockets", run: async (options) => (await import("./bench-mqtt.ts")).run(options) },
   coap: { about: "one artifact to many CoAP peers against a bare server", run: async (options) => (await import("./bench-coap.ts")).run(options) },
