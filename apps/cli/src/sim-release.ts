@@ -46,7 +46,7 @@ export interface SimRelease {
     readonly imageHash: string;
     readonly buildId: string;
   }[];
-  readonly commands: { readonly serve: string; readonly fleet: string; readonly create: string };
+  readonly commands: { readonly serve: string; readonly fleet: string; readonly create: string; readonly symbols: readonly string[] };
 }
 
 /**
@@ -90,6 +90,7 @@ export function writeSimRelease(options: SimReleaseOptions): SimRelease {
         ...fileOption("--key", options.key),
       ]),
       create: manifest === undefined ? line("npx coalmine release create", [built.version, ...artifacts.flatMap(({ variant, file }) => ["--artifact", `${variant}=${file}`])]) : line("npx coalmine release create", ["--manifest", manifest]),
+      symbols: artifacts.map(({ symbols }) => line("npx coalmine release symbols", [built.version, symbols])),
     },
   };
 }

@@ -65,6 +65,14 @@ test("each device has one way back, with the release it leads to and what stands
   expect(found.filter(({ last }) => last !== null)).toMatchObject([{ device: "h-last", last: { why: "not confirmed", keeps: "1.0.0" } }]);
 });
 
+test("a device among others has the way back that it has alone", () => {
+  const { conductor, now } = fleet();
+  for (const [id, device] of conductor.state.devices) {
+    const [alone] = deviceWaysBack({ devices: new Map([[id, device]]), releases: conductor.state.releases }, now);
+    expect(deviceWaysBack(conductor.state, now).find((one) => one.device === id)).toEqual(alone);
+  }
+});
+
 test("what is barred is no way back: the next older release is", () => {
   const { conductor, now } = fleet();
   conductor.change({ type: "release-barred", release: "1.0.0" as never, authority: operator }, now);

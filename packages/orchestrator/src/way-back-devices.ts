@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rollback inventory device by device (R40): what each could go back to now, and how. Predicts, changes nothing.
 import type { DeviceId, Instant } from "@coalmine/core";
+import { imageEvidenceName } from "./abilities.ts";
 import type { ReleaseArtifact } from "./entry.ts";
 import { isOverdue } from "./fleet.ts";
 import type { DeviceRecord } from "./inventory.ts";
@@ -60,6 +61,7 @@ interface Candidate {
 export function deviceWaysBack({ devices, releases }: Fleet, now: Instant): DeviceWayBack[] {
   const known = knownImages(releases.values());
   const older = new OlderReleases(releases.values());
+  const alike = new Map<string, Prediction>();
   const made = [...devices.values()].map((device): DeviceWayBack => {
     const { running, slot1 } = device;
     const last = lastGoodImage(device, known);
@@ -68,7 +70,7 @@ export function deviceWaysBack({ devices, releases }: Fleet, now: Instant): Devi
       release: known.get(running?.imageHash ?? "")?.release.id ?? null,
       version: running?.version || "unknown",
       slot1: slot1 === null ? null : { ...slot1, release: known.get(slot1.imageHash)?.release.id ?? null },
-      ...predict(device, candidates(device, known, older), known, now),
+      ...heard(device, kept(alike, kindOf(device), () => predict(device, candidates(device, known, older), known)), now),
       last: last === undefined ? null : { why: last.why, keeps: last.keeps },
     };
   });
@@ -89,8 +91,25 @@ function* candidates(device: DeviceRecord, known: KnownImages, older: OlderRelea
   }
 }
 
+/** All that a prediction depends on: a fleet has few kinds of devices in this sense. */
+function kindOf({ hardware, bootloader, running, slot1, storageSchema, door, quarantined, attributes, tags }: DeviceRecord): string {
+  return [hardware?.board, hardware?.revision, hardware?.partitionMap, hardware?.mode, hardware?.slotSize, bootloader?.downgrade, running?.imageHash, running?.version, slot1?.imageHash, slot1?.version, storageSchema, door, quarantined, attributes["site"], attributes[imageEvidenceName], tags].join("\n");
+}
+
+function kept<T>(cache: Map<string, T>, key: string, make: () => T): T {
+  const found = cache.get(key) ?? make();
+  cache.set(key, found);
+  return found;
+}
+
+/** A way that works for who is heard. */
+function heard(device: DeviceRecord, made: Prediction, now: Instant): Prediction {
+  const works = made.way === "swap-back" || made.way === "download";
+  return works && isOverdue(device, now) ? { ...made, way: "unreachable", reason: `not heard since ${new Date(device.lastSeen).toISOString()}` } : made;
+}
+
 /** The first candidate that works; else why the first that is at all possible does not. */
-function predict(device: DeviceRecord, offered: Iterable<Candidate>, known: KnownImages, now: Instant): Prediction {
+function predict(device: DeviceRecord, offered: Iterable<Candidate>, known: KnownImages): Prediction {
   let obstacle: Prediction | undefined;
   for (const { release, target, way } of offered) {
     const to = release?.id ?? target.version;
@@ -103,9 +122,6 @@ function predict(device: DeviceRecord, offered: Iterable<Candidate>, known: Know
     if (verdict.kind === "refuses") {
       obstacle ??= { way: "refused", to, reason: verdict.reason };
       continue;
-    }
-    if (isOverdue(device, now)) {
-      return { way: "unreachable", to, reason: `not heard since ${new Date(device.lastSeen).toISOString()}` };
     }
     const doubt = verdict.kind === "accepts" ? "" : verdict.reason;
     return { way, to, reason: doubt || (way === "download" ? (noImageKept(device) ?? "") : "") };

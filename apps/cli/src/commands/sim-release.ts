@@ -73,8 +73,8 @@ async function build(wanted: string, flags: Flags): Promise<void> {
         made.artifacts.map(({ hardware, variant, size, imageHash, file }) => [hardware, variant, size, imageHash.slice(0, 16), file]),
       ),
       "",
-      "An orchestrator that trusts the key, devices that run it, and the release:",
-      ...[made.commands.serve, made.commands.fleet, made.commands.create].map((line) => `  ${line}`),
+      "An orchestrator that trusts the key, devices that run it, the release, and names for its crashes:",
+      ...[made.commands.serve, made.commands.fleet, made.commands.create, ...made.commands.symbols].map((line) => `  ${line}`),
     ].join("\n"),
   );
 }
