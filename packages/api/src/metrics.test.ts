@@ -17,3 +17,15 @@ test("/metrics speaks Prometheus: help for every metric, states that sum to the 
   expect(text).toMatch(/^coalmine_devices\{door="virtual"\} 10$/m);
   expect((await site.call("GET", "/metrics")).text).toContain("coalmine_reports_total 10");
 });
+
+test("a door whose link is down is a metric to alert on, and says when it is back", async () => {
+  const site = await new Site().fleet(1);
+  const { conductor } = site.host;
+  const at = conductor.state.devices.get("d0" as never)?.lastSeen as never;
+  const told = async (): Promise<string[]> => [...(await site.call("GET", "/metrics")).text.matchAll(/^coalmine_link_down.*$/gm)].map(([line]) => line);
+  expect(await told()).toEqual([]);
+  conductor.listen(new Set(["mqtt"]), at, at);
+  expect(await told()).toEqual(['coalmine_link_down{door="mqtt"} 1']);
+  conductor.listen(new Set(), at, at);
+  expect(await told()).toEqual(['coalmine_link_down{door="mqtt"} 0']);
+});

@@ -72,6 +72,14 @@ export function metricsRegistry(source: MetricsSource): Registry {
     registry.registerMetric(source.ingest);
   }
   fleetMetrics();
+  gauge("link_down", "1 while nothing can come through a door, a broker being away; 0 for one that was down before", ["door"], (set) => {
+    for (const door of Object.keys(state.hearing.unheard)) {
+      set({ door }, 0);
+    }
+    for (const door of Object.keys(state.hearing.down)) {
+      set({ door }, 1);
+    }
+  });
   rolloutMetrics(gauge, host, clock);
   if (source.crashes !== undefined) {
     crashMetrics(gauge, counter, source.crashes);
