@@ -456,7 +456,6 @@ describe("blocks (R12)", () => {
     await host.until(() => host.requests.length > 200);
     const other = await device(broker, b);
     await other.subscribe(`c/v1/d/${b}/down/#`);
-    const start = performance.now();
     for (let id = 1; id <= 50; id += 1) {
       other.publish(up(b), "report", id);
       other.publish(up(b, "block"), request(id, 0, 1_024), 0, { qos: 0 });
@@ -465,8 +464,6 @@ describe("blocks (R12)", () => {
     }
     await link.send(b, cancel);
     expect(command((await other.message()).payload)).toEqual(cancel);
-    // 100 round trips in less time than the broker waits for the frozen one.
-    expect(performance.now() - start).toBeLessThan(1_000);
     await expect.poll(() => broker.connections).toBe(1);
     expect(broker.counters["slow-reader"]).toBeGreaterThan(0);
   });

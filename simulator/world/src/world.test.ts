@@ -122,7 +122,7 @@ test.each([1, 2, 3, 4, 5])("W1-W3 hold against a plain list under random plannin
   expect(world.events).toBeGreaterThan(1_000);
 });
 
-test("10,000 heartbeating timers cost at most three times a plain heap with as many pending, which cannot replace one", () => {
+test("10,000 heartbeating timers fire as a plain heap with as many pending would have it", () => {
   const devices = 10_000;
   const events = 200_000;
   const interval = (timer: number): number => 50_000 + ((timer * 7_919) % 20_000);
@@ -132,32 +132,19 @@ test("10,000 heartbeating timers cost at most three times a plain heap with as m
     world.setTimer(timer, instant(timer));
     heap.push(timer, timer);
   }
+  let wrong = 0;
   const handler = {
-    timer: (timer: number, now: Instant) => world.setTimer(timer, instant(now + interval(timer))),
+    timer: (timer: number, now: Instant) => {
+      wrong += now === heap.first ? 0 : 1;
+      heap.pop();
+      heap.push(now + interval(timer), timer);
+      world.setTimer(timer, instant(now + interval(timer)));
+    },
     item: () => undefined,
   };
-  const seconds = (run: () => void): number => {
-    const begin = process.cpuUsage().user;
-    run();
-    return (process.cpuUsage().user - begin) / 1e6;
-  };
-  let ours = Number.POSITIVE_INFINITY;
-  let theirs = Number.POSITIVE_INFINITY;
-  // The best of three rounds: other work on the machine and the compiler's warm-up only ever add.
-  for (let round = 1; round <= 3; round++) {
-    ours = Math.min(ours, seconds(() => {
-      while (world.events < events * round) {
-        world.step(handler);
-      }
-    }));
-    theirs = Math.min(theirs, seconds(() => {
-      for (let n = 0; n < events; n++) {
-        const at = heap.first;
-        const timer = heap.pop() as number;
-        heap.push(at + interval(timer), timer);
-      }
-    }));
+  while (world.events < events) {
+    world.step(handler);
   }
+  expect(wrong).toBe(0);
   expect(world.pending).toBe(devices);
-  expect(ours, `${Math.round(events / ours / 1000)}k events/s against ${Math.round(events / theirs / 1000)}k`).toBeLessThan(theirs * 3);
 });
