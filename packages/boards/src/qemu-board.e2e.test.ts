@@ -181,6 +181,18 @@ describe("power cuts", () => {
     expect(state.slots[1]).toMatchObject({ image: null, trailer: { magic: "unset" } });
   });
 
+  test("while it starts, followed by the next start, is no failure of the first", async (ctx) => {
+    const { board } = await started(compose(built(ctx)));
+    for (let round = 0; round < 3; round++) {
+      await board.powerCut();
+      const first = board.powerOn();
+      await board.powerCut();
+      const from = board.console.count;
+      await Promise.all([first, board.powerOn()]);
+      await board.waitFor(application, { from, patience });
+    }
+  });
+
   test("at random moments of an upgrade leave a board that starts", async (ctx) => {
     const made = built(ctx);
     const flash = compose(made);

@@ -73,6 +73,8 @@ export class QemuBoard {
   #machine: Machine | undefined;
   #qmp: Qmp | undefined;
   #ending: "cut" | "closed" | undefined;
+  /** Switched off by us, also when another start has followed by now. */
+  readonly #cutOff = new WeakSet<Machine>();
   #ended: Promise<void> = Promise.resolve();
   #dead: CoalmineError | undefined;
 
@@ -176,7 +178,7 @@ export class QemuBoard {
   async #connect(path: string, machine: Machine, words: () => string): Promise<void> {
     for (;;) {
       if (this.#machine !== machine) {
-        if (this.#ending !== undefined || this.#life.signal.aborted) {
+        if (this.#cutOff.has(machine) || this.#life.signal.aborted) {
           return; // it was switched off again while it started
         }
         throw this.#dead ?? new CoalmineError("boards/qemu", `QEMU ended at once: ${words() || "it said nothing"}`, { retry: "later" });
@@ -282,6 +284,7 @@ export class QemuBoard {
       return;
     }
     this.#ending = "cut";
+    this.#cutOff.add(machine);
     this.counts.cuts += 1;
     killGroup(machine);
     await this.#ended;
