@@ -4,30 +4,23 @@ import { isActive, memberOf } from "@coalmine/core";
 import { type DeviceRecord, dimension, fleetCounts, fleetInventory, hardwareName, type HostState, isOverdue, releasesByImage } from "@coalmine/orchestrator";
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
+import { lately } from "../lately.ts";
 import { iso, presentRollout } from "../present.ts";
 import { fleet, fleetPage, fleetQuery, markdownText } from "../schemas.ts";
 
-/** Counting is one pass over the fleet: however many look, it is done once in this time. The page asks a second after an event, and must not see what was before it. */
-const countEveryMs = 500;
-const countEveryMaxMs = 900;
-const countShare = 10;
+/** The page asks a second after an event, and must not see what was before it. */
+const countsStand = { min: 500, max: 900 };
 
 export function fleetRoutes(app: ZodApp, { host, clock }: ApiContext): void {
   const { state } = host.conductor;
   const roster = new Roster(state);
-  let counted: { readonly until: number; readonly answer: z.output<typeof fleet> } | undefined;
+  const counted = lately(() => {
+    const now = clock.now();
+    const rollouts = [...state.rollouts.values()].filter(isActive).map((one) => presentRollout(one, host.conductor.judge, now));
+    return { now: iso(now), ...fleetCounts(state, now), rollouts } as typeof fleet._output;
+  }, countsStand);
 
-  app.get("/fleet", { schema: { tags: ["fleet"], summary: "Counts of the fleet: releases, hardware, connectivity, who is silent", ...answers(fleet) } }, async () => {
-    const at = performance.now();
-    if (counted === undefined || at > counted.until) {
-      const now = clock.now();
-      const counts = fleetCounts(state, now);
-      const rollouts = [...state.rollouts.values()].filter(isActive).map((one) => presentRollout(one, host.conductor.judge, now));
-      const took = performance.now() - at;
-      counted = { until: at + Math.min(countEveryMaxMs, Math.max(countEveryMs, countShare * took)), answer: { now: iso(now), ...counts, rollouts } as typeof fleet._output };
-    }
-    return counted.answer;
-  });
+  app.get("/fleet", { schema: { tags: ["fleet"], summary: "Counts of the fleet: releases, hardware, connectivity, who is silent", ...answers(fleet) } }, async () => counted());
 
   app.get("/fleet/inventory", { schema: { tags: ["fleet"], summary: "The whole fleet as Markdown: versions, hardware, who can go back, every device", ...answers(markdownText) } }, async (_request, reply) => {
     reply.type("text/markdown; charset=utf-8").serializer((sent: unknown) => String(sent));

@@ -1,28 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Instant, rolloutId } from "@coalmine/core";
-import { type DeviceWayBack, deviceWaysBack, parsePlan, planFromData, type RollbackInput, type RollbackPlan, wayBackInventory, type WayBackKind, wayBackKinds } from "@coalmine/orchestrator";
+import { rolloutId } from "@coalmine/core";
+import { deviceWaysBack, parsePlan, planFromData, type RollbackInput, type RollbackPlan, wayBackInventory, type WayBackKind, wayBackKinds } from "@coalmine/orchestrator";
 import type { z } from "zod";
 import { answers, type ApiContext, type ZodApp } from "../context.ts";
+import { lately } from "../lately.ts";
 import { iso } from "../present.ts";
 import { checkIfMatch, etag } from "../revision.ts";
 import { rollbackBody, rollbackInventory, rollbackInventoryQuery, rollbackPlan, rollbackPlanBody, rollbackStarted } from "../schemas.ts";
 import { wayBackPage, wayBackQuery } from "../way-back-schemas.ts";
 
-/** Predicting is one pass over the fleet: however many look, it is done once in this time. */
-const predictEveryMs = 500;
-const predictShare = 10;
-
 export function rollbackRoutes(app: ZodApp, { host, clock }: ApiContext): void {
-  let predicted: { readonly until: number; readonly now: Instant; readonly devices: readonly DeviceWayBack[] } | undefined;
-  const waysBack = () => {
-    const at = performance.now();
-    if (predicted === undefined || at > predicted.until) {
-      const now = clock.now();
-      const devices = deviceWaysBack(host.conductor.state, now);
-      predicted = { until: at + Math.max(predictEveryMs, predictShare * (performance.now() - at)), now, devices };
-    }
-    return predicted;
-  };
+  const waysBack = lately(() => {
+    const now = clock.now();
+    return { now, devices: deviceWaysBack(host.conductor.state, now) };
+  }, { min: 500 });
 
   app.post(
     "/rollbacks/plan",
