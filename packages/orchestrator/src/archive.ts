@@ -14,6 +14,14 @@ import { releaseNotes } from "./release-notes.ts";
 import { firstAt, rolloutReport } from "./report.ts";
 import { reportMarkdown } from "./report-markdown.ts";
 
+/** The file of an archive that lists its others. */
+export const checksumsName = "SHA256SUMS";
+
+/** What is in it, as `sha256sum --check` reads it. */
+export function checksumLines(files: readonly ArchivedFile[]): string {
+  return files.map(({ name, sha256 }) => `${sha256}  ${name}\n`).join("");
+}
+
 const shown = 5;
 
 function listed(ids: readonly string[]): string {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from "./abilities.ts";
 export { type Applied, type PlanAgainst, planChanges } from "./apply.ts";
-export { releaseNeeds } from "./archive.ts";
+export { checksumLines, checksumsName, releaseNeeds } from "./archive.ts";
 export * from "./audit.ts";
 export * from "./conductor.ts";
 export * from "./crash/index.ts";

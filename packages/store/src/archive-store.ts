@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Archives as folders: <dir>/<release>/, with SHA256SUMS as `sha256sum --check` reads it.
 import { CoalmineError } from "@coalmine/core";
-import type { ArchivedFile, ArchiveStore, ArchiveWriter } from "@coalmine/orchestrator";
+import { type ArchivedFile, type ArchiveStore, type ArchiveWriter, checksumLines, checksumsName } from "@coalmine/orchestrator";
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { syncFolder } from "./durable-file.ts";
 
-const sumsName = "SHA256SUMS";
 /** Names inside an archive: folders and files of harmless characters, nothing that climbs out. */
 const nameText = /^(?!.*(?:^|\/)\.)[A-Za-z0-9._+-]{1,80}(?:\/[A-Za-z0-9._+-]{1,80}){0,3}$/;
 const releaseText = /^(?!\.)[A-Za-z0-9._+-]{1,64}$/;
@@ -18,7 +17,7 @@ export function openArchiveStore(folder: string): ArchiveStore {
   mkdirSync(folder, { recursive: true });
   return {
     begin: (release) => new FolderWriter(join(folder, `.${checked(release)}.new`), join(folder, checked(release))),
-    has: (release) => existsSync(join(folder, checked(release), sumsName)),
+    has: (release) => existsSync(join(folder, checked(release), checksumsName)),
     check: (release) => check(join(folder, checked(release)), release),
     open: (release, name) => pieces(join(folder, checked(release), inside(name)), release),
     read: (release, name) => {
@@ -55,7 +54,7 @@ function checked(release: string): string {
 }
 
 function inside(name: string): string {
-  if (!nameText.test(name) || name === sumsName) {
+  if (!nameText.test(name) || name === checksumsName) {
     throw new CoalmineError("archive/name", `${JSON.stringify(name)} cannot name a file of an archive`);
   }
   return name;
@@ -100,10 +99,9 @@ class FolderWriter implements ArchiveWriter {
   }
 
   async finish(): Promise<void> {
-    const sums = this.#files.map(({ name, sha256 }) => `${sha256}  ${name}\n`).join("");
-    const file = await open(join(this.#temporary, sumsName), "wx", 0o644);
+    const file = await open(join(this.#temporary, checksumsName), "wx", 0o644);
     try {
-      await file.writeFile(sums);
+      await file.writeFile(checksumLines(this.#files));
       await file.sync();
     } finally {
       await file.close();
@@ -129,15 +127,15 @@ async function check(folder: string, release: string): Promise<ArchivedFile[]> {
     new CoalmineError("archive/damaged", `the archive of release ${release} (${folder}) is not what was written: ${why}; take it from a copy`, { cause });
   let text: string;
   try {
-    text = readFileSync(join(folder, sumsName), "utf8");
+    text = readFileSync(join(folder, checksumsName), "utf8");
   } catch (cause) {
-    throw bad(`no ${sumsName}`, cause);
+    throw bad(`no ${checksumsName}`, cause);
   }
   const files: ArchivedFile[] = [];
   for (const line of text.split("\n").filter((one) => one !== "")) {
     const match = /^([0-9a-f]{64}) {2}(.+)$/.exec(line);
     if (match === null || !nameText.test(match[2] as string)) {
-      throw bad(`${sumsName} has a line that names no file: ${JSON.stringify(line.slice(0, 100))}`);
+      throw bad(`${checksumsName} has a line that names no file: ${JSON.stringify(line.slice(0, 100))}`);
     }
     const [, sha256, name] = match as unknown as [string, string, string];
     const digest = createHash("sha256");
@@ -156,10 +154,10 @@ async function check(folder: string, release: string): Promise<ArchivedFile[]> {
     files.push({ name, size, sha256 });
   }
   const there = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => !entry.isDirectory()).map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join("/"));
-  const known = new Set([sumsName, ...files.map(({ name }) => name)]);
+  const known = new Set([checksumsName, ...files.map(({ name }) => name)]);
   const extra = there.find((name) => !known.has(name));
   if (extra !== undefined) {
-    throw bad(`${extra} is not in ${sumsName}`);
+    throw bad(`${extra} is not in ${checksumsName}`);
   }
   return files;
 }

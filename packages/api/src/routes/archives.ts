@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CoalmineError, releaseId } from "@coalmine/core";
-import { type ArchivedFile, type ArchiveStore, type ReleaseRecord, releaseOf } from "@coalmine/orchestrator";
+import { type ArchivedFile, type ArchiveStore, checksumLines, checksumsName, type ReleaseRecord, releaseOf } from "@coalmine/orchestrator";
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { archiveContent, archivedRelease } from "../archive-schemas.ts";
@@ -87,11 +87,9 @@ function archived(found: ReleaseRecord) {
 }
 
 const tarName = (id: string): string => `${id}.tar`;
-const sumsName = "SHA256SUMS";
 
-/** As `sha256sum --check` reads it, and as it lies in the archive's folder. */
 function sumsOf(files: readonly ArchivedFile[]): Uint8Array {
-  return new TextEncoder().encode(files.map(({ name: file, sha256 }) => `${sha256}  ${file}\n`).join(""));
+  return new TextEncoder().encode(checksumLines(files));
 }
 
 function sizeOf(files: readonly ArchivedFile[]): number {
@@ -101,7 +99,7 @@ function sizeOf(files: readonly ArchivedFile[]): number {
 function tarOf(archive: ArchiveStore, { release: id, files, at }: { readonly release: string; readonly files: readonly ArchivedFile[]; readonly at: number }): AsyncGenerator<Uint8Array> {
   const sums = sumsOf(files);
   const entries = function* (): Generator<TarEntry> {
-    yield { name: `${id}/${sumsName}`, size: sums.length, content: [sums] };
+    yield { name: `${id}/${checksumsName}`, size: sums.length, content: [sums] };
     for (const { name: file, size } of files) {
       yield { name: `${id}/${file}`, size, content: archive.open(id, file) };
     }
