@@ -40,9 +40,9 @@ export type DefectBehaviour =
   | { readonly kind: "silent"; readonly after_s: number }
   /** Its first start loses the stored identity: the device cannot speak any more, whatever image runs. */
   | { readonly kind: "migration-loss" }
-  /** Its clock runs `factor` times as fast as time and is `offset_s` ahead. */
   /** Erases the other slot when it confirms: the update works, and nothing is left to go back to. */
   | { readonly kind: "erases-slot1" }
+  /** Its clock runs `factor` times as fast as time and is `offset_s` ahead. */
   | { readonly kind: "clock-skew"; readonly factor: number; readonly offset_s: number };
 
 export type Defect = DefectBehaviour & { readonly only?: DefectFilter | undefined };

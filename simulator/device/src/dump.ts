@@ -31,6 +31,11 @@ export interface PieceInFlight {
 /** With its envelope a piece fits one frame of any link. */
 const pieceBytes = 1_024;
 
+/** As what a report travels: pieces have numbers of their own (U2). */
+export function travelsAs({ body }: Report): "report" | "piece" {
+  return body.kind === "log" ? "piece" : "report";
+}
+
 /** Keeps a dump of this crash, if there is room and it is one of the first. */
 export function keepDump(device: Device, site: number, crash: Crash): void {
   if (device.dump !== null || device.dumpsKept >= (device.description.dumps ?? 0)) {

@@ -12,6 +12,7 @@ export { lookAtSettings, manufacture } from "./settings.ts";
 export { storageGeometry } from "./storage.ts";
 export type { Layout, SchemaStep, SettingsOperation, StorageProgram, ValueName } from "./storage-program.ts";
 export { firstLayout, valueNames } from "./storage-program.ts";
+export { travelsAs } from "./dump.ts";
 export { symbolFile } from "./symbol-file.ts";
 export { otherSlot } from "./flash-state.ts";
 export { cutApplication, step } from "./step.ts";

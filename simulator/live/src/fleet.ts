@@ -3,7 +3,7 @@
 //
 // L1. A device's inputs come one after another; `step` is never entered twice.
 import { CoalmineError, type DeviceId, type Instant, instant } from "@coalmine/core";
-import type { DeviceEffect, DeviceInput } from "@coalmine/device";
+import { type DeviceEffect, type DeviceInput, travelsAs } from "@coalmine/device";
 import type { BlockAnswer, Command, Report } from "@coalmine/protocol";
 import { type MessageKind, type Network, World, type WorldHandler } from "@coalmine/world";
 import { brokerAddress, type BrokerAddress, resolved } from "./address.ts";
@@ -193,7 +193,7 @@ export class LiveFleet<B> implements SessionListener<B>, WorldHandler<Delayed<B>
 
   #send(connection: Connection<B>, effect: Exclude<DeviceEffect, { kind: "wake" }>): void {
     if (effect.kind === "report") {
-      this.#through(effect.report.body.kind === "log" ? "piece" : "report", { connection, effect });
+      this.#through(travelsAs(effect.report), { connection, effect });
     } else if (connection.phase === Phase.up) {
       this.#through("request", { connection, effect });
     }

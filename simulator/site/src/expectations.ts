@@ -27,7 +27,7 @@ export interface Findings {
   /** Devices on which nothing runs. */
   readonly stopped: number;
   /** Devices whose identity or credentials are gone. */
-  readonly mute?: number;
+  readonly mute: number;
   /** Whether the recorded migration matrix of a release is green; undefined without one. */
   readonly matrix?: (release: string) => boolean | undefined;
   readonly cuts: readonly CutTally[];
@@ -122,7 +122,7 @@ function differencesOnBoards(expectation: Expectation, found: Findings | undefin
     ...Object.entries(ways).flatMap(([way, bounds]) => outside(went.filter((one) => one === way).length, bounds, `devices sent back by ${way}`)),
     ...Object.entries(reasons).flatMap(([text, bounds]) => outside(said.filter((reason) => reason.includes(text)).length, bounds, `with the reason "${text}"`)),
     ...outside(found.stopped, stopped, "devices stopped"),
-    ...outside(found.mute ?? 0, mute, "devices that cannot speak"),
+    ...outside(found.mute, mute, "devices that cannot speak"),
     ...matrixDifference(matrix, found.matrix?.(rollout)),
     ...(everyOperationCut === true ? found.cuts.flatMap(uncut) : []),
   ];

@@ -102,6 +102,9 @@ test("expectations on boards fail when the boards show something else, and say w
   expect(check({ stopped: only(0) })).toMatchObject({ ok: false, detail: expect.stringMatching(/^1 devices stopped, expected 0/) as string });
   expect(check({ runs: { "1.1.0": only(3) } })?.detail).toMatch(/^1 devices run 1\.1\.0, expected 3/);
   expect(check({ reasons: { unconfirmed: only(2) } })?.detail).toMatch(/^1 with the reason "unconfirmed", expected 2/);
+  expect(check({ mute: only(0) }, { ...found, mute: 2 })?.detail).toMatch(/^2 devices that cannot speak, expected 0/);
+  expect(check({ matrix: "green" })?.detail).toMatch(/^the migration matrix is not there, expected green/);
+  expect(check({ matrix: "green" }, { ...found, matrix: () => false })?.detail).toMatch(/^the migration matrix is red, expected green/);
   expect(check({ everyOperationCut: true })).toMatchObject({ ok: false, detail: expect.stringMatching(/^fault 0, a: 3 of 3 devices cut, 0 past the last operation.*more devices than operations/) as string });
   expect(checkExpectations([{ rollout: "1.1.0", stopped: only(0) }], [rollout])[0]).toMatchObject({ ok: false, detail: expect.stringMatching(/somebody who sees the boards/) as string });
 });
@@ -115,7 +118,7 @@ test("a crash fault crashes each of its devices once, at moments spread by name"
 });
 
 test("a refusal is met by its text alone, and a rollout that began is none", () => {
-  const found = (message?: string): Findings => ({ runs: {}, stopped: 0, cuts: [], reasons: () => [], refusal: () => message });
+  const found = (message?: string): Findings => ({ runs: {}, stopped: 0, mute: 0, cuts: [], reasons: () => [], refusal: () => message });
   const check = (rollouts: RolloutSummary[], message?: string) => checkExpectations([{ rollout: "1.1.0", refused: "lab devices" }], rollouts, found(message))[0];
   expect(check([], "all canaries are lab devices")).toMatchObject({ ok: true });
   expect(check([], "the selector matches no device")).toMatchObject({ ok: false, detail: "refused: the selector matches no device" });

@@ -5,7 +5,7 @@
 // S2. Entries are appended before the effects that follow from them are sent, as on a real host.
 // S3. Everything happens in the order of (time, sequence): the same seed gives the same log.
 import { type DeviceId, type Instant, type Judge, Milliseconds, type Millis, after, Seconds } from "@coalmine/core";
-import type { Device, DeviceDescription, DeviceEffect, DeviceInput } from "@coalmine/device";
+import { type Device, type DeviceDescription, type DeviceEffect, type DeviceInput, travelsAs } from "@coalmine/device";
 import { type ArtifactStore, Conductor, type EventLog, type Outcome } from "@coalmine/orchestrator";
 import type { BlockAnswer, BlockRequest, Command, Report } from "@coalmine/protocol";
 import { Network, World } from "@coalmine/world";
@@ -204,7 +204,7 @@ export class VirtualSite {
           this.world.setTimer(device, effect.at);
           break;
         case "report":
-          for (const delay of this.#arrivals(device, effect.report.body.kind === "log" ? "piece" : "report")) {
+          for (const delay of this.#arrivals(device, travelsAs(effect.report))) {
             this.world.post(after(now, Milliseconds(delay)), { kind: "report", device, report: effect.report });
           }
           break;
