@@ -29,19 +29,11 @@ plan:
   updateDeadline: 3h
   confirm: { minUptime: 60s, deadline: 10m }
   gates: { crash-free-devices: { min: 95% } }
+  onFail: rollback
 rollouts:
   - release: "1.1.0"
     plan: { stages: [100%], strata: [hardware], offers: { perMinute: 6000, jitter: 30s }, soak: { min: 1h, max: 8h, dutyCycles: 1 }, gates: { boot-confirmation: { dryRun: true } } }
   - release: "1.2.0"
-    plan:
-      stages: [50%, 100%]
-      strata: [hardware]
-      offers: { perMinute: 20, jitter: 30s }
-      soak: { min: 4h, max: 24h, dutyCycles: 1 }
-      updateDeadline: 3h
-      confirm: { minUptime: 60s, deadline: 10m }
-      gates: { crash-free-devices: { min: 95% } }
-      onFail: rollback
 expect:
   - { rollout: "1.2.0", rollback: "1.1.0", outcome: complete }
 `);
