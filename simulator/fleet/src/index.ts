@@ -7,7 +7,7 @@ export { declarationOf, parseScenario, releaseFromData } from "./scenario.ts";
 export type { Fleet, FleetSummary } from "./fleet.ts";
 export type { LabBuild, LabPath, Matrix, MatrixCell } from "./migration-lab.ts";
 export { factoryBuilds, isOlder, labBuild, labBuilds, matrixResult, oldestFirst } from "./migration-builds.ts";
-export { migrationMatrix } from "./migration-lab.ts";
+export { labPaths, migrationMatrix } from "./migration-lab.ts";
 export type { StartState } from "./lab-state.ts";
 export { assembleFleet, describeFleet, deviceDescription, deviceIdAt } from "./fleet.ts";
 export type { BuildSpec, BuiltArtifact, BuiltRelease } from "./release.ts";

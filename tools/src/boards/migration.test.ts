@@ -7,8 +7,8 @@ import { matrixOfBoards, type MigrationCell } from "./migration.ts";
 
 test("a matrix of boards says what release attest asks for: red cells by name, boards and cuts summed, the image by its hash", () => {
   const bytes = buildImage({ version: parseVersion("3.0.0"), payload: new Uint8Array(900), headerSize: 0x200, key: generateKeyPairSync("ed25519").privateKey });
-  const cell = (over: Partial<MigrationCell>): MigrationCell => ({ from: "1.0.0", state: "clean", way: "upgrade", expected: "", actual: "", ok: true, boards: 1, cuts: 0, failures: [], ...over });
-  const cells = [cell({}), cell({ state: "cut", boards: 11, cuts: 10 }), cell({ from: "2.0.0", way: "upgrade+revert", ok: false, failures: ["its period is 0, not 45"] })];
+  const cell = (over: Partial<MigrationCell>): MigrationCell => ({ from: "1.0.0", state: "clean", path: "upgrade", expected: "", actual: "", ok: true, boards: 1, cuts: 0, failures: [], ...over });
+  const cells = [cell({}), cell({ state: "cut", boards: 11, cuts: 10 }), cell({ from: "2.0.0", path: "upgrade+revert", ok: false, failures: ["its period is 0, not 45"] })];
   const result = matrixOfBoards(cells, { sample: "mqtt-node", file: "", version: "3.0.0", bytes, elf: undefined }, 7);
   const image = parseImage(bytes);
   expect(result).toEqual({

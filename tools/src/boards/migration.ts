@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The migration matrix of a release on emulated boards (R42-R44): a real Zephyr, its NVS and a real MCUboot where `migrate test` has models of them.
 import { composeFlash, inspectFlash, installSecond, QemuBoard, readLaboratory, requestSwap, writeLaboratory } from "@coalmine/boards";
+import { labPaths, type LabPath, type MatrixCell } from "@coalmine/fleet";
 import { parseImage } from "@coalmine/mcuboot";
 import type { MatrixResult } from "@coalmine/orchestrator";
 import { copyFileSync } from "node:fs";
@@ -13,9 +14,6 @@ const period_s = 45;
 const secret = new TextEncoder().encode("5a".repeat(32));
 const provisioned = new Map([["node/1/period", u32(period_s)], ["coalmine/secret", secret]]);
 
-const ways = ["upgrade", "upgrade+revert", "upgrade+rollback"] as const;
-type Way = (typeof ways)[number];
-
 const jumping = /Jumping to the first image slot/;
 const started = /coalmine: \S+: \S+ (\d+\.\d+\.\d+)\+\d+ build \w+, (confirmed|on trial)/;
 /** A trial confirms, or another start begins: it crashed, or lost power, or its watchdog bit. */
@@ -26,16 +24,9 @@ const START_MS = 120_000;
 
 const cutsMax = 12;
 
-export interface MigrationCell {
-  readonly from: string;
+/** A cell of the matrix as the laboratory of `migrate test` has them: emulated boards are all of one kind and know two states. */
+export interface MigrationCell extends Omit<MatrixCell, "hardware" | "state"> {
   readonly state: "clean" | "cut";
-  readonly way: Way;
-  readonly expected: string;
-  readonly actual: string;
-  readonly ok: boolean;
-  readonly boards: number;
-  readonly cuts: number;
-  readonly failures: readonly string[];
 }
 
 /** What became of one board. */
@@ -58,29 +49,29 @@ export interface MigrationOptions {
   readonly told: (cell: MigrationCell) => void;
 }
 
-/** Runs from-versions x {clean, cut} x ways; a cell at a time, its boards together. */
+/** Runs from-versions x {clean, cut} x paths; a cell at a time, its boards together. */
 export async function migrationOnBoards(lab: BoardLab, options: MigrationOptions): Promise<readonly MigrationCell[]> {
   const { from: versions, to, every, abreast, told } = options;
   const cells: MigrationCell[] = [];
   for (const from of versions) {
     const old = await oldBoard(lab, from);
-    const lives: Record<Way, number> = { "upgrade": 0, "upgrade+revert": 0, "upgrade+rollback": 0 };
-    const red = new Set<Way>();
+    const lives: Record<LabPath, number> = { "upgrade": 0, "upgrade+revert": 0, "upgrade+rollback": 0 };
+    const red = new Set<LabPath>();
     for (const state of ["clean", "cut"] as const) {
-      for (const way of ways) {
-        if (red.has(way)) {
+      for (const path of labPaths) {
+        if (red.has(path)) {
           continue; // what fails with power needs no cuts
         }
         // The clean board says how many operations there are to cut.
-        const step = Math.max(every, Math.ceil(lives[way] / cutsMax));
-        const cuts = state === "clean" ? [undefined] : Array.from({ length: Math.ceil(lives[way] / step) }, (_, n) => 1 + n * step);
-        const fates = await inTurns(cuts, abreast, async (cut) => ({ cut, fate: await life(lab, old, { from, to, way, cut }) }));
+        const step = Math.max(every, Math.ceil(lives[path] / cutsMax));
+        const cuts = state === "clean" ? [undefined] : Array.from({ length: Math.ceil(lives[path] / step) }, (_, n) => 1 + n * step);
+        const fates = await inTurns(cuts, abreast, async (cut) => ({ cut, fate: await life(lab, old, { from, to, path, cut }) }));
         if (state === "clean") {
-          lives[way] = fates[0]?.fate.operations ?? 0;
+          lives[path] = fates[0]?.fate.operations ?? 0;
         }
-        const cell = judge({ from: from.version, state, way, to: to.version }, fates);
+        const cell = judge({ from: from.version, state, path, to: to.version }, fates);
         if (!cell.ok) {
-          red.add(way);
+          red.add(path);
         }
         cells.push(cell);
         told(cell);
@@ -103,7 +94,7 @@ export function matrixOfBoards(cells: readonly MigrationCell[], to: NodeImage, s
     boards: cells.reduce((sum, cell) => sum + cell.boards, 0),
     cuts: cells.reduce((sum, cell) => sum + cell.cuts, 0),
     seed,
-    failures: failed.slice(0, 16).map((cell) => `boards from ${cell.from}, ${cell.state}, ${cell.way}: ${cell.failures[0] ?? "no board that could be updated"}`.slice(0, 500)),
+    failures: failed.slice(0, 16).map((cell) => `boards from ${cell.from}, ${cell.state}, ${cell.path}: ${cell.failures[0] ?? "no board that could be updated"}`.slice(0, 500)),
   };
 }
 
@@ -122,13 +113,13 @@ let boards = 0;
 interface Life {
   readonly from: NodeImage;
   readonly to: NodeImage;
-  readonly way: Way;
-  /** Power is lost in this flash operation of the part that the way is about. */
+  readonly path: LabPath;
+  /** Power is lost in this flash operation of the part that the path is about. */
   readonly cut: number | undefined;
 }
 
-/** One board: swapped to the new image, and whatever the way is about; then it must run, know what it knew, and speak. */
-async function life(lab: BoardLab, old: string, { from, to, way, cut }: Life): Promise<Fate> {
+/** One board: swapped to the new image, and whatever the path is about; then it must run, know what it knew, and speak. */
+async function life(lab: BoardLab, old: string, { from, to, path, cut }: Life): Promise<Fate> {
   const id = `migrates-${++boards}`;
   const flash = join(lab.folder, `${id}.flash`);
   copyFileSync(old, flash);
@@ -138,11 +129,11 @@ async function life(lab: BoardLab, old: string, { from, to, way, cut }: Life): P
   await using board = await QemuBoard.start({ flash });
   let begun: Beginning;
   let line = 0;
-  if (way === "upgrade") {
+  if (path === "upgrade") {
     begun = await begin(board, flash, line, cut);
   } else {
     const first = await board.waitFor(started, { patience: START_MS });
-    if (way === "upgrade+revert") {
+    if (path === "upgrade+revert") {
       await board.powerCut(); // on trial, with its settings migrated: MCUboot reverts
     } else {
       await settle(board, first.number);
@@ -164,7 +155,7 @@ async function life(lab: BoardLab, old: string, { from, to, way, cut }: Life): P
     ...(after.slots[0].image?.intact === true ? [] : ["its image is damaged"]),
     ...(device === undefined ? ["it cannot speak"] : []),
     ...lost(before, after.settings, runs === to.version ? 2 : 1),
-    ...(allowed(way, cut !== undefined, from.version, to.version).includes(runs) ? [] : [`it runs ${runs}`]),
+    ...(allowed(path, cut !== undefined, from.version, to.version).includes(runs) ? [] : [`it runs ${runs}`]),
   ];
   return { runs, wrong, operations: operations - begun.operations, cuts: after.laboratory.cuts };
 }
@@ -214,11 +205,11 @@ async function retired(flash: string, { version }: { readonly version: string })
 }
 
 /** The versions that a board may end on. The sample's old images cannot read schema 2 once schema 1 is retired: they refuse, and are reverted. */
-function allowed(way: Way, cut: boolean, from: string, to: string): readonly string[] {
-  if (way === "upgrade+rollback") {
+function allowed(path: LabPath, cut: boolean, from: string, to: string): readonly string[] {
+  if (path === "upgrade+rollback") {
     return [to];
   }
-  return way === "upgrade" ? (cut ? [to, from] : [to]) : [from];
+  return path === "upgrade" ? (cut ? [to, from] : [to]) : [from];
 }
 
 /** What an image of a schema should find, and does not. */
@@ -244,15 +235,15 @@ function lost(before: ReadonlyMap<string, Uint8Array>, after: ReadonlyMap<string
   return wrong;
 }
 
-function judge(about: { readonly from: string; readonly to: string; readonly state: "clean" | "cut"; readonly way: Way }, fates: readonly { readonly cut: number | undefined; readonly fate: Fate }[]): MigrationCell {
-  const { from, to, state, way } = about;
+function judge(about: { readonly from: string; readonly to: string; readonly state: "clean" | "cut"; readonly path: LabPath }, fates: readonly { readonly cut: number | undefined; readonly fate: Fate }[]): MigrationCell {
+  const { from, to, state, path } = about;
   const failures = fates.flatMap(({ cut, fate }) => (fate.wrong.length === 0 ? [] : [`${cut === undefined ? "" : `cut at operation ${cut}: `}${fate.wrong.join(", ")}`]));
   const ends = [...new Set(fates.map(({ fate }) => fate.runs))].map((version) => `${fates.filter(({ fate }) => fate.runs === version).length} on ${version}`).join(", ");
   return {
     from,
     state,
-    way,
-    expected: `on ${allowed(way, state === "cut", from, to).join(" or ")}, keeps all`,
+    path,
+    expected: `on ${allowed(path, state === "cut", from, to).join(" or ")}, keeps all`,
     actual: `${ends || "no board"}${failures.length === 0 ? ", keeps all" : `; ${failures.length} of ${fates.length} wrong`}`,
     ok: failures.length === 0 && fates.length > 0,
     boards: fates.length,

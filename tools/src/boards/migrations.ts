@@ -33,15 +33,15 @@ export async function migrations(lab: BoardLab, options: MigrationsOptions): Pro
   const bad = await outcomeOf("a migration that loses a value is red where it is installed, and green where it is reverted", async () => {
     const began = performance.now();
     const cells = await run(lab.images.image("settings"));
-    const asItShould = cells.filter((cell) => cell.ok === (cell.way === "upgrade+revert"));
+    const asItShould = cells.filter((cell) => cell.ok === (cell.path === "upgrade+revert"));
     const red = cells.filter((cell) => !cell.ok).length;
     return { ok: cells.length > 0 && asItShould.length === cells.length, detail: `${red} of ${cells.length} cells red`, numbers: { cells: cells.length, red, seconds: since(began) } };
   });
   return [good, bad];
 }
 
-function told({ ok, from, state, way, expected, actual, cuts, failures }: MigrationCell): string {
-  return `${ok ? "green" : "RED  "} from ${from}, ${state}, ${way}: expected ${expected}; ${actual}${cuts > 0 ? `; ${cuts} cuts` : ""}${failures.length === 0 ? "" : ` (${failures[0]})`}`;
+function told({ ok, from, state, path, expected, actual, cuts, failures }: MigrationCell): string {
+  return `${ok ? "green" : "RED  "} from ${from}, ${state}, ${path}: expected ${expected}; ${actual}${cuts > 0 ? `; ${cuts} cuts` : ""}${failures.length === 0 ? "" : ` (${failures[0]})`}`;
 }
 
 /** Registers the release with its schemas and gives the orchestrator the matrix. What is wrong, or nothing. */
