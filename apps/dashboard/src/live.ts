@@ -23,7 +23,7 @@ export interface Live<T> {
 
 /**
  * What the API says at `url`, asked again when something changed, but not before `pace` milliseconds, and every `every`
- * milliseconds in any case. One request at a time; none while nobody sees the page, and none while nothing answers. What was
+ * milliseconds in any case: but not what the orchestrator does not know, before something changed. One request at a time; none while nobody sees the page, and none while nothing answers. What was
  * there stays while a request is under way or fails.
  */
 export function useLive<T>(url: string | null, every = 10_000, pace = 0): Live<T> {
@@ -36,6 +36,7 @@ export function useLive<T>(url: string | null, every = 10_000, pace = 0): Live<T
     let over = false;
     let busy = false;
     let asked = false;
+    let unknown = false;
     let last = 0;
     let later: number | undefined;
     const ask = async (): Promise<void> => {
@@ -50,10 +51,12 @@ export function useLive<T>(url: string | null, every = 10_000, pace = 0): Live<T
       last = performance.now();
       try {
         const { data, etag } = await get<T>(url, { patience: Math.max(patienceMs, every) });
+        unknown = false;
         if (!over) {
           setState({ url, data, etag, problem: undefined });
         }
       } catch (error) {
+        unknown = error instanceof Problem && error.status === 404;
         // That nothing answers is said once, on top of the page.
         if (!over && !(error instanceof Problem && error.status === 0)) {
           const problem = error instanceof Problem ? error : new Problem(0, "page/bug", String(error));
@@ -80,7 +83,7 @@ export function useLive<T>(url: string | null, every = 10_000, pace = 0): Live<T
       }
     });
     const timer = setInterval(() => {
-      if (!document.hidden) {
+      if (!document.hidden && !unknown) {
         void ask();
       }
     }, every);
