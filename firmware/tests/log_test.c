@@ -186,6 +186,23 @@ TEST(log_damaged, "a damaged head is no log, whichever of its bits is wrong")
 	}
 }
 
+TEST(log_of_nothing, "a head that says a log of nothing waits is no log, and keeps nobody's place")
+{
+	/* The last two words of a head: the state, of which 2 is kept, and the end. */
+	const size_t state = COALMINE_LOG_HEAD / 4 - 2;
+
+	power_on(7);
+	CHECK_NUMBER(boot(first_build, 8, true), 0);
+	CHECK_NUMBER(memory[state], 1);
+	CHECK_NUMBER(memory[state + 1], 0);
+	memory[state] = 2;
+	CHECK_NUMBER(boot(first_build, 8, true), 0);
+	CHECK(read_kept() == NULL);
+	put("words\n");
+	CHECK_NUMBER(coalmine_log_keep(&said), 0);
+	CHECK_TEXT(read_kept(), "words\n");
+}
+
 /* Against a model without a ring: everything ever said, of which the end is looked at. */
 TEST(log_model, "10,000 random puts, crashes and restarts keep what a model keeps")
 {

@@ -4,6 +4,7 @@
 #include <coalmine/crash.h>
 
 #include "agent_internal.h"
+#include "fnv.h"
 
 /* Bytes that tell one dump from another: header, registers and what follows. */
 #define DUMP_HEAD 256
@@ -43,7 +44,6 @@ static int number_of_dump(uint32_t size, uint32_t *number)
 {
 	uint8_t head[DUMP_HEAD];
 	uint32_t length = DUMP_HEAD;
-	uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
 	int result;
 
 	if (size < length) {
@@ -55,11 +55,7 @@ static int number_of_dump(uint32_t size, uint32_t *number)
 		return result;
 	}
 
-	for (uint32_t i = 0; i < length; i++) {
-		hash = (hash ^ head[i]) * UINT32_C(16777619);
-	}
-
-	*number = hash;
+	*number = coalmine_fnv(COALMINE_FNV_BASIS, head, length);
 	return 0;
 }
 

@@ -5,8 +5,9 @@
 
 #include <coalmine/log.h>
 
+#include "fnv.h"
+
 #define LOG_MAGIC UINT32_C(0x434d4c31) /* "CML1" */
-#define FNV_BASIS UINT32_C(2166136261)
 #define WRAPPED	  (UINT32_C(1) << 31)
 
 enum half_state {
@@ -35,27 +36,19 @@ struct coalmine_log_half {
 _Static_assert(offsetof(struct coalmine_log_half, text) == COALMINE_LOG_HEAD,
 	       "the layout is shared by all images");
 
-static uint32_t hash_of(uint32_t hash, const uint8_t *data, size_t size)
-{
-	/* FNV-1a */
-	for (size_t i = 0; i < size; i++) {
-		hash = (hash ^ data[i]) * UINT32_C(16777619);
-	}
-
-	return hash;
-}
-
 static uint32_t check_of(const struct coalmine_log_half *half)
 {
-	return hash_of(FNV_BASIS, (const uint8_t *)half, offsetof(struct coalmine_log_half, check));
+	return coalmine_fnv(COALMINE_FNV_BASIS, (const uint8_t *)half,
+			    offsetof(struct coalmine_log_half, check));
 }
 
+/* State and end are not under the check: a log of nothing, kept or not, is none. */
 static bool is_log(const struct coalmine_log_half *half, uint32_t capacity)
 {
 	return half->magic == LOG_MAGIC && half->capacity == capacity &&
 	       half->build_id_size >= COALMINE_BUILD_ID_MIN &&
 	       half->build_id_size <= COALMINE_BUILD_ID_MAX && half->check == check_of(half) &&
-	       (half->end & ~WRAPPED) < capacity;
+	       half->end != 0 && (half->end & ~WRAPPED) < capacity;
 }
 
 /* What was stored so far is stored before what follows, also for whoever comes after a reset. */
@@ -98,7 +91,7 @@ int coalmine_log_open(struct coalmine_log *log, void *memory, size_t size,
 		log->halves[i] = (void *)((uint8_t *)memory + i * half);
 		if (!is_log(log->halves[i], log->capacity)) {
 			log->halves[i]->state = HALF_FREE;
-		} else if (log->halves[i]->state == HALF_WRITTEN && log->halves[i]->end != 0) {
+		} else if (log->halves[i]->state == HALF_WRITTEN) {
 			last = log->halves[i];
 		}
 	}
@@ -226,9 +219,9 @@ bool coalmine_log_kept(const struct coalmine_log *log, struct coalmine_log_text 
 	}
 
 	text->size = (uint32_t)(text->pieces[0].length + text->pieces[1].length);
-	text->id = FNV_BASIS;
+	text->id = COALMINE_FNV_BASIS;
 	for (unsigned int i = 0; i < 2; i++) {
-		text->id = hash_of(text->id, text->pieces[i].data, text->pieces[i].length);
+		text->id = coalmine_fnv(text->id, text->pieces[i].data, text->pieces[i].length);
 	}
 
 	return true;
