@@ -44,7 +44,7 @@ struct retained {
 	uint32_t check;
 };
 
-/* What follows it is the log's, see log_backend.c. */
+/* What follows it is the log's, see port_log.c. */
 BUILD_ASSERT(sizeof(struct retained) <= COALMINE_RETAINED_SIZE);
 
 #if DT_HAS_COMPAT_STATUS_OKAY(coalmine_retained_ram)

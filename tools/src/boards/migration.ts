@@ -127,7 +127,7 @@ async function life(lab: BoardLab, old: string, { from, to, path, cut }: Life): 
   writeLaboratory(flash, lab.identityOf(id));
   installSecond(flash, to.bytes);
   await using board = await QemuBoard.start({ flash });
-  let begun: Beginning;
+  let begun: number;
   let line = 0;
   if (path === "upgrade") {
     begun = await begin(board, flash, line, cut);
@@ -157,24 +157,20 @@ async function life(lab: BoardLab, old: string, { from, to, path, cut }: Life): 
     ...lost(before, after.settings, runs === to.version ? 2 : 1),
     ...(allowed(path, cut !== undefined, from.version, to.version).includes(runs) ? [] : [`it runs ${runs}`]),
   ];
-  return { runs, wrong, operations: operations - begun.operations, cuts: after.laboratory.cuts };
-}
-
-interface Beginning {
-  readonly operations: number;
+  return { runs, wrong, operations: operations - begun, cuts: after.laboratory.cuts };
 }
 
 /**
  * MCUboot is done and the image has not written yet: its network driver sleeps two seconds before its settings are opened. From here on power may be
- * lost.
+ * lost. Gives the number of flash operations so far.
  */
-async function begin(board: QemuBoard, flash: string, line: number, cut: number | undefined): Promise<Beginning> {
+async function begin(board: QemuBoard, flash: string, line: number, cut: number | undefined): Promise<number> {
   await board.waitFor(jumping, { from: line, patience: START_MS });
   const { operations } = readLaboratory(flash);
   if (cut !== undefined) {
     board.armCut(cut, "spin");
   }
-  return { operations };
+  return operations;
 }
 
 /** Waits until an image is confirmed and stays; one that will not confirm loses power, and is reverted. Gives its version. */

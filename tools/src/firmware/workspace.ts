@@ -36,8 +36,7 @@ function remote(): string {
 
 /**
  * Makes the workspace of firmware/west.yml and fetches what it pins: Zephyr, MCUboot and their modules, some 2 GB, and the Python packages
- * that they ask for. Says what
- * is missing, and whether the servers can be reached at all, before west tries for minutes.
+ * that they ask for. Says what is missing, and whether the servers can be reached at all, before west tries for minutes.
  */
 export function setupWorkspace(args: readonly string[]): number {
   const lacking = missing();
