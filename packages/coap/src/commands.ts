@@ -77,13 +77,10 @@ export class Commands {
     this.#pump(device);
   }
 
-  /** Takes back the kept offer, and an order to go back that the device has not fetched. */
+  /** Takes back the kept offer, and every order to go back that the device has not fetched: it may have been sent more than once. */
   clear(device: DeviceId): void {
     const queue = this.#queues.get(device) ?? [];
-    const order = queue.findIndex((bytes) => this.#orders.has(bytes));
-    if (order >= 0) {
-      queue.splice(order, 1);
-    }
+    queue.splice(0, queue.length, ...queue.filter((bytes) => !this.#orders.has(bytes)));
     if (this.#kept.delete(device)) {
       this.#changed(device);
     }

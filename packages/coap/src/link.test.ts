@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Link port over real sockets, with our own client and with raw datagrams.
-import { decodeCommand, decodeReport, encodeCommand, encodeReport } from "@coalmine/protocol";
+import { type Command, decodeCommand, decodeReport, encodeCommand, encodeReport } from "@coalmine/protocol";
 import { FakeLinkHost } from "@coalmine/testkit";
 import { describe, expect, test } from "vitest";
 import type { ClientAnswer } from "./client.ts";
@@ -193,11 +193,14 @@ describe("an offer", () => {
 
   test("is taken back with an order to go back that the device has not fetched; other commands stay", async () => {
     const { link, device } = await coapSite();
-    await link.send(dev1, { kind: "swap-back", offer: 9, imageHash: noise(32) });
+    const order: Command = { kind: "swap-back", offer: 9, imageHash: noise(32) };
+    await link.send(dev1, order);
     await link.send(dev1, cancel(3));
+    await link.send(dev1, order); // once more, for it was not heard of
     await link.clear(dev1);
     const one = await device();
     expect(decodeCommand(new Uint8Array((await one.request(command))?.payload ?? []))).toEqual({ kind: "ok", value: cancel(3) });
+    expect((await one.request(command))?.payload).toHaveLength(0);
   });
 
   test("of one device is never told to another (I12)", async () => {
