@@ -3,6 +3,7 @@
 import { after, type Instant, Minutes, type RolloutId } from "@coalmine/core";
 import { expect, test } from "vitest";
 import { auditLine } from "./audit.ts";
+import { readRecord } from "./entry.ts";
 import { boundJudge } from "./judge.ts";
 import { type MatrixResult } from "./matrix.ts";
 import { attestRelease, startRollout } from "./operations.ts";
@@ -50,7 +51,9 @@ test("without a matrix it holds when its canaries are well, says why, and nobody
   const rollout = conductor.rollout(r1);
   expect(rollout).toMatchObject({ status: "held", stage: 0, verdict: { kind: "inconclusive", missing: [expect.stringMatching(/^release m is a migration without a migration matrix: run "coalmine migrate test m --fleet/)] } });
   expect(rollout.members.filter((member) => member.offer !== 0)).toHaveLength(rollout.stages[0]?.size as number);
-  expect(log.findLast((entry) => entry.type === "held")).toBeDefined();
+  const why = expect.stringMatching(/^release m is a migration without a migration matrix: run /) as string;
+  const held = log.filter((entry) => entry.type === "held").map(readRecord);
+  expect(held).toEqual([{ type: "held", rollout: r1, verdict: { kind: "inconclusive", missing: [why] }, authority: { by: "coalmine", reason: why } }]);
 });
 
 test("with a red one, or one of other versions, it stays; with a green one it goes on when a person lets it, and a replay agrees", () => {
