@@ -42,6 +42,9 @@ export const started: ReadonlySet<AssignmentState> = new Set([
   "rolled_back",
 ]);
 
+/** The release runs on the device for good, whether that is wanted or not. */
+export const holding: ReadonlySet<AssignmentState> = new Set(["confirmed", "soaking", "healthy", "quarantined"]);
+
 /** Nothing further is expected of these by themselves; R38 counts them as ended. */
 export const settled: ReadonlySet<AssignmentState> = new Set([
   "healthy",

@@ -2,7 +2,7 @@
 // The deciding half of the rollout machine: `step` decides and applies, `apply` only folds what was decided before.
 import { isUnheard, listenedSince } from "./absence.ts";
 import { deadlineOf, indexOf, isWatchedControl, overdueAt, positionOf, sortReady, watch } from "./agenda.ts";
-import { type Assignment, settled } from "./assignment.ts";
+import { type Assignment, holding, settled } from "./assignment.ts";
 import type { Authority, Decision, RolloutCommand } from "./decision.ts";
 import { CoalmineError, invariant, unreachable } from "./error.ts";
 import type { Judge, Judgement, Verdict } from "./verdict.ts";
@@ -293,7 +293,16 @@ function openReasons(rollout: Rollout, stage: StageState, judgement: Judgement, 
       missing.push(`${hours.toFixed(1)} of ${rollout.plan.soak.deviceHoursMin} device-hours`);
     }
   }
+  if (missing.length === 0 && judgement.verdict.kind === "inconclusive") {
+    missing.push("not enough evidence yet"); // R23, also for a judge that gives no reason
+  }
   return missing;
+}
+
+/** Members of a rollout that hold its release for good, and how many of them keep an intact earlier image (R40). */
+export function keepersOf(rollout: Rollout): { readonly devices: number; readonly able: number } {
+  const holders = rollout.members.filter((member) => holding.has(member.state));
+  return { devices: holders.length, able: holders.filter((member) => member.keeps).length };
 }
 
 /** R40: a rollout is not done while too few of its devices could go back. */
@@ -302,11 +311,10 @@ function keepsTooLittle(rollout: Rollout): string[] {
   if (min === 0 || rollout.stage !== rollout.stages.length - 1) {
     return [];
   }
-  const holding = rollout.members.filter((member) => member.state === "confirmed" || member.state === "soaking" || member.state === "healthy");
-  const able = holding.filter((member) => member.keeps).length;
-  return able >= min * holding.length
+  const { devices, able } = keepersOf(rollout);
+  return able >= min * devices
     ? []
-    : [`${able} of ${holding.length} devices on the release keep an intact earlier image, ${Math.round(min * 100)} % are needed (rollbackShareMin)`];
+    : [`${able} of ${devices} devices on the release keep an intact earlier image, ${Math.round(min * 100)} % are needed (rollbackShareMin)`];
 }
 
 function closeStage(rollout: Rollout, judgement: Judgement, record: (decision: Decision) => void): void {

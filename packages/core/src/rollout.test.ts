@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { settled } from "./assignment.ts";
-import { apply, command, decide } from "./conduct.ts";
+import { apply, command, decide, waitsFor } from "./conduct.ts";
 import type { Decision, Signal } from "./decision.ts";
 import type { DeviceId } from "./ids.ts";
 import { memberOf } from "./agenda.ts";
@@ -120,6 +120,37 @@ describe("a good release", () => {
     const [held] = decide(rollout, judge, after(start, Hours(7)), { tick: true });
     expect(held?.type).toBe("held");
     expect(rollout.stage).toBe(0);
+  });
+
+  test("R23: an inconclusive verdict without a reason does not promote either", () => {
+    const { judge, rollout } = fresh({ kind: "inconclusive", missing: [] });
+    decide(rollout, judge, start, { tick: true });
+    const later = after(start, Hours(2));
+    for (const device of ["d0", "d1"]) {
+      updateWell(rollout, judge, id(device), start);
+    }
+    signal(rollout, judge, id("d0"), heard({ onRelease: true }), later);
+    expect(decide(rollout, judge, later, { tick: true })).toEqual([]);
+    expect(waitsFor(rollout, judge, later)).toEqual(["not enough evidence yet"]);
+    judge.verdict = { kind: "pass" };
+    expect(decide(rollout, judge, later, { tick: true }).map((decision) => decision.type)).toContain("stage-closed");
+  });
+
+  test("R40: devices that a halt marked count among those on the release when it is resumed", () => {
+    const judge = toldJudge({ kind: "pass" });
+    const plan = aPlan({ stages: [{ name: "all", size: { kind: "percent", percent: 100 } }], rollbackShareMin: 0.8 });
+    const rollout = beginRollout(started(plan, [2]), start, judge);
+    decide(rollout, judge, start, { tick: true });
+    for (const device of ["d0", "d1"]) {
+      updateWell(rollout, judge, id(device), start);
+    }
+    const later = after(start, Hours(2));
+    command(rollout, judge, { kind: "halt", authority: by }, later);
+    command(rollout, judge, { kind: "resume", authority: by }, later);
+    expect(stateCounts(rollout)).toEqual({ quarantined: 2 });
+    decide(rollout, judge, later, { tick: true });
+    expect(rollout.status).toBe("running");
+    expect(waitsFor(rollout, judge, later)).toEqual([expect.stringMatching(/^0 of 2 devices on the release keep an intact earlier image, 80 %/)]);
   });
 
   test("R29: a named override opens the next stage; without a name or a reason nothing happens", () => {

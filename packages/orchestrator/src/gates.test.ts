@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { after, Hours, type Instant, judgementOf, type Rollout } from "@coalmine/core";
+import { after, Hours, type Instant, judgementOf, type Millis, type Rollout, waitsFor } from "@coalmine/core";
 import { binomialCdf, bootStagePass, eventPassPower } from "@coalmine/evidence";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -10,6 +10,7 @@ import { planJudge } from "./gates.ts";
 import { planFromData } from "./plan-file.ts";
 import type { LogEntry } from "./ports.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
+import { start } from "./testing/build.ts";
 import { live, type LifeOptions, rollout } from "./testing/life.ts";
 
 const kinds: fc.Arbitrary<LifeOptions> = fc.record({
@@ -32,6 +33,17 @@ function judged(conductor: Conductor, at: Instant): unknown {
   const state: Rollout = conductor.rollout(rollout);
   return JSON.parse(JSON.stringify({ evidence: state.evidence, judgement: judgementOf(state, planJudge, at) }));
 }
+
+test("R21: while a stage soaks, what it waits for tells of the soak once, and it does not pass", () => {
+  const { conductor, end } = live({ seed: 7, hours: 4 });
+  const state = conductor.rollout(rollout);
+  expect([state.status, state.stage]).toEqual(["running", 0]);
+  expect(judgementOf(state, planJudge, end).verdict.kind).toBe("inconclusive");
+  expect(waitsFor(state, planJudge, end).filter((reason) => reason.includes("soak"))).toEqual(["soak 4h of 6h"]);
+  // The moment it is over, the evidence speaks for itself again.
+  expect(waitsFor(state, planJudge, after(start, (Hours(6) - 1) as Millis)).filter((reason) => reason.includes("soak"))).toHaveLength(1);
+  expect(waitsFor(state, planJudge, after(start, Hours(6)))[0]).toMatch(/\(6 h of at most 24 h\)$/);
+});
 
 describe("folding", () => {
   test("I5: a restart from the log, or from a snapshot and the rest of the log, weighs the same to the last bit", () => {

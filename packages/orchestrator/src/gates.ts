@@ -113,8 +113,8 @@ function verdictOf(parts: readonly Judgement[]): Verdict {
   if (fail !== undefined) {
     return fail.verdict;
   }
-  const missing = parts.flatMap((part) => (part.verdict.kind === "inconclusive" ? part.verdict.missing : []));
-  return missing.length > 0 ? { kind: "inconclusive", missing } : { kind: "pass" };
+  const open = parts.flatMap((part) => (part.verdict.kind === "inconclusive" ? [part.verdict] : []));
+  return open.length > 0 ? { kind: "inconclusive", missing: open.flatMap((verdict) => verdict.missing) } : { kind: "pass" };
 }
 
 const key = (place: Placement): string => `${place.stage}|${place.hardware}|${place.connectivity}`;
@@ -258,7 +258,9 @@ function judgeGates(state: GatesState, context: JudgeContext): Judgement {
     const words = judgement.gates.find((one) => one.name === gate)?.words;
     verdict = { kind: "fail", gate, metric: gate.replace(/:(?:max|min)$/, ""), reason: judgement.tripped.length > 0 || words === undefined ? judgement.reasons.join("; ") : unnamed(gate, words) };
   } else {
-    verdict = { kind: "inconclusive", missing: judgement.reasons };
+    // What is left of the shortest soak, the rollout says itself.
+    const soaking = judgement.verdict.kind === "wait" && judgement.verdict.reason === "min-soak";
+    verdict = { kind: "inconclusive", missing: soaking ? [] : judgement.reasons };
   }
   return {
     verdict,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A rollout that a rollback leaves behind: its members go over in the same entry, and what becomes of them is still told (R3, R36).
-import { type Assignment, bringBack, type Decision, endByRollback, type Instant, type Judge, memberOf, move, type Rollout, underway } from "@coalmine/core";
+import { type Assignment, bringBack, type Decision, endByRollback, holding, type Instant, type Judge, memberOf, move, type Rollout, underway } from "@coalmine/core";
 import type { HostState } from "./conductor.ts";
 
 /** The device may act on the offer it was sent: it has one, and has not come to an end with it. */
@@ -42,8 +42,7 @@ export function tellLeft(left: Rollout, rollback: Rollout, member: Assignment, j
     return;
   }
   // Quarantined: the rollback was halted, and yet this device runs its release, and not the one that was left.
-  const runsEarlier = member.state === "confirmed" || member.state === "soaking" || member.state === "healthy" || member.state === "quarantined";
-  if (runsEarlier && before.state !== "rolled_back") {
+  if (holding.has(member.state) && before.state !== "rolled_back") {
     bringBack(left, judge, before, rollback.id, at);
   } else if (member.state === "reverted" && before.state === "rolled_back") {
     move(left, judge, before, "quarantined", at, `runs ${left.release} again: ${member.reason}`);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rollback inventory (R40): which devices could go back to the image in their other slot now, and whose next upload would
 // destroy the last good one. Kept current by what devices say; counts, changes nothing.
-import type { DeviceId, Rollout } from "@coalmine/core";
+import { type DeviceId, keepersOf, type Rollout } from "@coalmine/core";
 import type { ReleaseArtifact } from "./entry.ts";
 import { type DeviceRecord, dimension } from "./inventory.ts";
 import type { ReleaseRecord } from "./membership.ts";
@@ -113,9 +113,8 @@ export function wayBackInventory(
 
 /** Members of a rollout that hold its release for good, and how many of them keep an intact earlier image. */
 export function shareOf(rollout: Rollout): WayBackShare {
-  const holding = rollout.members.filter((member) => member.state === "confirmed" || member.state === "soaking" || member.state === "healthy" || member.state === "quarantined");
-  const able = holding.filter((member) => member.keeps).length;
-  return { devices: holding.length, able, share: holding.length === 0 ? null : able / holding.length };
+  const { devices, able } = keepersOf(rollout);
+  return { devices, able, share: devices === 0 ? null : able / devices };
 }
 
 /** A device on a release that is barred, or on an image it has not confirmed, with a good one in its other slot. */
