@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Conductor, HostState } from "./conductor.ts";
 import { readRecord } from "./entry.ts";
 import type { DeviceRecord } from "./inventory.ts";
+import { listed } from "./listed.ts";
 import type { ReleaseRecord } from "./membership.ts";
 import type { ArchivedFile, ArchiveStore, ArchiveWriter, ArtifactStore, EventLog, StoredEntry } from "./ports.ts";
 import { releaseNotes } from "./release-notes.ts";
@@ -23,10 +24,6 @@ export function checksumLines(files: readonly ArchivedFile[]): string {
 }
 
 const shown = 5;
-
-function listed(ids: readonly string[]): string {
-  return ids.length > shown ? `${ids.slice(0, shown).join(", ")} and ${ids.length - shown} more` : ids.join(", ");
-}
 
 /** Why a release cannot be archived yet, in words; empty when it may be. One pass over the devices. */
 export function releaseNeeds(state: HostState, release: ReleaseRecord): string[] {
@@ -50,12 +47,12 @@ export function releaseNeeds(state: HostState, release: ReleaseRecord): string[]
     }
   }
   if (running.length > 0) {
-    needs.push(`${running.length === 1 ? "1 device runs it" : `${running.length} devices run it`}: ${listed(running)}`);
+    needs.push(`${running.length === 1 ? "1 device runs it" : `${running.length} devices run it`}: ${listed(running, shown)}`);
   }
   for (const rollout of active) {
     const back = kept.filter((device) => rollout.release !== release.id && memberOf(rollout, device.id) !== undefined).map((device) => device.id as string);
     if (back.length > 0) {
-      needs.push(`a rollback of rollout ${rollout.id} goes back to it: ${back.length} of its devices came from it (${listed(back)})`);
+      needs.push(`a rollback of rollout ${rollout.id} goes back to it: ${back.length} of its devices came from it (${listed(back, shown)})`);
     }
   }
   for (const other of state.releases.values()) {

@@ -5,6 +5,7 @@ import type { Criterion, GateReading, Plan } from "@coalmine/core";
 import type { EvidenceSample } from "./evidence-series.ts";
 import { effectChart, type EffectRow, escapeHtml, evidenceChart, exposureChart, oddsText, type TimeMark } from "./html-chart.ts";
 import { reportStyle } from "./html-style.ts";
+import { listed } from "./listed.ts";
 import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
 import { doorCells, doorTitles } from "./report-doors.ts";
 import { crashWords, type RolloutReport } from "./report.ts";
@@ -218,10 +219,10 @@ function crashes(report: RolloutReport): string {
   }
   const groups = table(
     ["signature", "build", "crashes", "devices", "first seen"],
-    report.crashes.map((group) => [crashWords(group), group.buildId.slice(0, 12), String(group.count), names(group.devices), `${group.first.device}, ${moment(group.first.at)}, ${group.first.uptime_s} s after boot`]),
+    report.crashes.map((group) => [crashWords(group), group.buildId.slice(0, 12), String(group.count), listed(group.devices, 10), `${group.first.device}, ${moment(group.first.at)}, ${group.first.uptime_s} s after boot`]),
     [2],
   );
-  const logs = report.logs.length === 0 ? "" : `<h3>Logs and coredumps</h3>${table(["build", "stream", "pieces", "bytes", "devices"], report.logs.map((group) => [group.buildId.slice(0, 12), group.stream, String(group.chunks), group.bytes.toLocaleString("en"), names(group.devices)]), [2, 3])}`;
+  const logs = report.logs.length === 0 ? "" : `<h3>Logs and coredumps</h3>${table(["build", "stream", "pieces", "bytes", "devices"], report.logs.map((group) => [group.buildId.slice(0, 12), group.stream, String(group.chunks), group.bytes.toLocaleString("en"), listed(group.devices, 10)]), [2, 3])}`;
   return section("Crashes of the release", `${free}<h3>Signatures</h3>${groups}${logs}`);
 }
 
@@ -231,7 +232,7 @@ function devices(report: RolloutReport): string {
   const ordered = [...report.devices].sort((a, b) => Number(bad.has(b.state)) - Number(bad.has(a.state)));
   const rows = ordered.slice(0, rowsMax).map((device) => [device.device, device.stage, device.stratum, device.state, device.reason, device.running ?? "", device.crashes === 0 ? "" : String(device.crashes), device.startedAt === null ? "" : moment(device.startedAt), device.said.join("; ")]);
   const more = report.devices.length > rowsMax ? `<p>${(report.devices.length - rowsMax).toLocaleString("en")} more: ask for the report as JSON.</p>` : "";
-  const never = report.offeredOnly.length === 0 ? "" : `<p>Offered and never begun: ${escapeHtml(names(report.offeredOnly))}.</p>`;
+  const never = report.offeredOnly.length === 0 ? "" : `<p>Offered and never begun: ${escapeHtml(listed(report.offeredOnly, 10))}.</p>`;
   const body = rows.length === 0 ? "<p>None.</p>" : `<details${rows.length <= 40 ? " open" : ""}><summary>${report.devices.length.toLocaleString("en")} devices, the troubled ones first</summary>${table(["device", "stage", "stratum", "state", "why", "runs", "crashes", "begun", "said"], rows, [6])}</details>`;
   return section("Exposed devices", body + more + never);
 }
@@ -272,8 +273,4 @@ function estimateText(value: number | null, { metric, evidence: weighed }: GateR
     default:
       return metric === "boot-confirmation" ? percent(value) : short(value);
   }
-}
-
-function names(list: readonly string[]): string {
-  return list.length > 10 ? `${list.slice(0, 10).join(", ")} and ${list.length - 10} more` : list.join(", ");
 }

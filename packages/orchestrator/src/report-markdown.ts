@@ -2,6 +2,7 @@
 import type { GateReading } from "@coalmine/core";
 import { coverRows, coverSentence, coverTitles } from "./report-cover.ts";
 import { doorCells, doorTitles } from "./report-doors.ts";
+import { listed } from "./listed.ts";
 import { escape, list, table } from "./markdown.ts";
 import { crashWords, type RolloutReport } from "./report.ts";
 
@@ -46,11 +47,11 @@ export function reportMarkdown(report: RolloutReport): string {
       ? ["None reported."]
       : table(
           ["signature", "build", "crashes", "devices", "first seen"],
-          report.crashes.map((group) => [crashWords(group), group.buildId, String(group.count), names(group.devices), `${group.first.device} at ${group.first.at}, ${group.first.uptime_s} s after boot`]),
+          report.crashes.map((group) => [crashWords(group), group.buildId, String(group.count), listed(group.devices, 10), `${group.first.device} at ${group.first.at}, ${group.first.uptime_s} s after boot`]),
         )),
   );
   if (report.logs.length > 0) {
-    lines.push("", "## Logs and coredumps", "", ...table(["build", "stream", "pieces", "bytes", "devices"], report.logs.map((group) => [group.buildId, group.stream, String(group.chunks), String(group.bytes), names(group.devices)])));
+    lines.push("", "## Logs and coredumps", "", ...table(["build", "stream", "pieces", "bytes", "devices"], report.logs.map((group) => [group.buildId, group.stream, String(group.chunks), String(group.bytes), listed(group.devices, 10)])));
   }
   lines.push("", "## Exposed devices and what they said", "");
   lines.push(
@@ -65,7 +66,7 @@ export function reportMarkdown(report: RolloutReport): string {
     lines.push("", `${report.devices.length - rowsMax} more: ask for the report as JSON.`);
   }
   if (report.offeredOnly.length > 0) {
-    lines.push("", `Offered and never begun: ${names(report.offeredOnly)}.`);
+    lines.push("", `Offered and never begun: ${listed(report.offeredOnly, 10)}.`);
   }
   lines.push("", "## History", "", ...table(["at", "what", "by", "why"], report.history.map((line) => [line.at, line.type, line.by, line.reason])), "");
   return lines.join("\n");
@@ -91,11 +92,6 @@ function gateTable(gates: readonly GateReading[]): string[] {
 
 function formatEstimate(value: number): string {
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
-}
-
-function names(devices: readonly string[]): string {
-  const shown = devices.slice(0, 10).join(", ");
-  return devices.length > 10 ? `${shown} and ${devices.length - 10} more` : shown;
 }
 
 /** R40, and what a rollback has to do with this rollout. */
