@@ -253,8 +253,17 @@ export function isLab(device: DeviceRecord): boolean {
   return device.attributes["site"] === "lab" || device.tags.includes("lab");
 }
 
+/** What of a device a selector asks for: of one in the inventory, or in an answer about it. */
+export interface Selectable {
+  readonly id: string;
+  readonly tags: readonly string[];
+  readonly hardware: { readonly board: string; readonly revision: string } | null;
+  readonly running: { readonly version: string } | null;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
 /** The value of a dimension of the strata for a device; "unknown" when it has not said. */
-export function dimension(device: DeviceRecord, name: string): string {
+export function dimension(device: Omit<Selectable, "id" | "tags">, name: string): string {
   switch (name) {
     case "hardware":
       return device.hardware === null ? "unknown" : device.hardware.revision || device.hardware.board;

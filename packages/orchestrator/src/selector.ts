@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeviceId } from "@coalmine/core";
 import type { Selector } from "./entry.ts";
-import { type DeviceRecord, dimension } from "./inventory.ts";
+import { type DeviceRecord, dimension, type Selectable } from "./inventory.ts";
 
 /** True when every given part of the selector matches (R1). */
-export function matches(selector: Selector, device: DeviceRecord): boolean {
+export function matches(selector: Omit<Selector, "ids"> & { readonly ids?: readonly string[] | undefined }, device: Selectable): boolean {
   if (selector.ids !== undefined && !selector.ids.includes(device.id)) {
     return false;
   }

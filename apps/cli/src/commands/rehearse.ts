@@ -52,23 +52,13 @@ export function register(program: Command): void {
 const devicesMax = 200_000;
 
 async function inventory(flags: Flags) {
-  const { twinOfInventory } = await import("../inventory-twin.ts");
+  const [{ twinOfInventory }, { matches }] = await Promise.all([import("../inventory-twin.ts"), import("@coalmine/orchestrator")]);
   const client = clientOf(flags);
   const { items } = await client.pages<TwinDevice>("/devices", "devices", devicesMax);
   const selector = selectorOf(flags);
   const ids = flags.cohort === undefined ? undefined : new Set((await client.get<{ devices: readonly string[] }>(pathOf`/cohorts/${flags.cohort}/devices`)).devices);
-  const chosen = items.filter((device) => (ids === undefined || ids.has(device.id)) && (selector === undefined || matches(device, selector)));
+  const chosen = items.filter((device) => (ids === undefined || ids.has(device.id)) && (selector === undefined || matches(selector, device)));
   return twinOfInventory(chosen, flags.seed);
-}
-
-/** The same rule as an orchestrator's own: everything that is named must fit. */
-function matches(device: TwinDevice, selector: NonNullable<ReturnType<typeof selectorOf>>): boolean {
-  const value = (name: string): string | undefined => (name === "hardware" ? device.hardware?.revision || device.hardware?.board : name === "board" ? device.hardware?.board : name === "firmware" ? device.running?.version : device.attributes[name]);
-  return (
-    (selector.ids === undefined || selector.ids.includes(device.id)) &&
-    (selector.tags ?? []).every((tag) => device.tags.includes(tag)) &&
-    Object.entries(selector.attributes ?? {}).every(([name, wanted]) => value(name) === wanted)
-  );
 }
 
 async function run(path: string, flags: Flags): Promise<void> {
