@@ -4,7 +4,7 @@ import type { Selector } from "./entry.ts";
 import { type DeviceRecord, dimension, type Selectable } from "./inventory.ts";
 
 /** True when every given part of the selector matches (R1). */
-export function matches(selector: Omit<Selector, "ids"> & { readonly ids?: readonly string[] | undefined }, device: Selectable): boolean {
+export function matches(selector: Selector, device: Selectable): boolean {
   if (selector.ids !== undefined && !selector.ids.includes(device.id)) {
     return false;
   }
